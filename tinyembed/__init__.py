@@ -1,0 +1,36 @@
+"""tinyembed: a from-scratch deep-learning mini-framework for embeddings, in NumPy.
+
+`core` and `ops` load at once, the other rooms on first use (PEP 562), so that `import tinyembed` stays quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from . import ops
+from .core import OPS, Parameter, RowGrad, Tensor, debug_nan, no_grad, primitive, seed
+
+if TYPE_CHECKING:
+    from . import data, files, nn, optim, text, train, vectors
+    from .gradcheck import GradientError, KinkError, check_gradients
+
+__version__ = "0.1.0"
+
+__all__ = ["OPS", "GradientError", "KinkError", "Parameter", "RowGrad", "Tensor", "check_gradients", "data",
+           "debug_nan", "files", "nn", "no_grad", "ops", "optim", "primitive", "seed", "text", "train", "vectors"]
+
+_ROOMS = ("data", "files", "nn", "optim", "text", "train", "vectors")
+_LATER = {"GradientError": "gradcheck", "KinkError": "gradcheck", "check_gradients": "gradcheck"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f".{name}", __name__)
+    if name in _LATER:
+        return getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)
+    raise AttributeError(f"module 'tinyembed' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,163 @@
+"""A gradient that touches few rows, and the scatter-add that sums it.
+
+A lookup `W[ids]` reads N rows of a (V, D) table. Its gradient is zero everywhere else, so it is kept as what it is,
+N (id, row) pairs, from the lookup to the optimiser. Nothing on that way allocates or walks (V, D).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+SHORT = 8  # runs of up to this many equal ids are summed side by side, longer ones by a matrix product each
+CHUNK = 4096  # a float32 sum of this many rows at a time; the partial sums are added in float64
+
+
+class RowGrad:
+    """The (V, D) array that is the sum over n of e_ids[n] rows[n]^T, stored as ids and rows.
+
+        shape (V, D)   ids (N,) int64, each in 0 … V-1, repeats allowed   rows (N, D)
+
+    `a + b` concatenates two RowGrads; `a + array` is a dense array; `a * c` scales. All return new objects: neither ids
+    nor rows are ever written to. The ids are taken as checked (`ops.embedding` does that).
+
+    >>> g = RowGrad((5, 2), np.array([3, 0, 3]), np.array([[1., 2.], [10., 20.], [4., 8.]]))
+    >>> g.coalesce().ids, g.coalesce().rows
+    (array([0, 3]), array([[10., 20.],
+           [ 5., 10.]]))
+    >>> g.to_dense()[3]
+    array([ 5., 10.])
+    """
+
+    __slots__ = ("coalesced", "ids", "rows", "shape")
+    __array_ufunc__ = None  # so that `array + rowgrad` comes to __radd__
+
+    def __init__(self, shape: tuple[int, int], ids: Array, rows: Array, coalesced: bool = False) -> None:
+        if ids.ndim != 1 or rows.shape != (ids.size, shape[1]):
+            raise ValueError(f"a RowGrad of shape {shape} needs ids (N,) and rows (N, {shape[1]}); "
+                             f"got ids {ids.shape} and rows {rows.shape}")
+        self.shape, self.ids, self.rows, self.coalesced = shape, ids, rows, coalesced
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the rows."""
+        return self.rows.dtype
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held: proportional to the rows looked up, whatever V is."""
+        return self.ids.nbytes + self.rows.nbytes
+
+    def __repr__(self) -> str:
+        return f"RowGrad(shape={self.shape}, {self.ids.size} rows, {self.dtype})"
+
+    def __add__(self, other: RowGrad | Array) -> Any:
+        if isinstance(other, RowGrad):
+            if other.shape != self.shape:
+                raise ValueError(f"cannot add a RowGrad of shape {other.shape} to one of shape {self.shape}")
+            return RowGrad(self.shape, np.concatenate([self.ids, other.ids]), np.concatenate([self.rows, other.rows]))
+        if not isinstance(other, np.ndarray) or other.shape != self.shape:
+            raise ValueError(f"a RowGrad of shape {self.shape} adds to a RowGrad or an array of that shape, "
+                             f"not to {getattr(other, 'shape', other)!r}")
+        dense = other.astype(np.result_type(other, self.rows))  # astype copies
+        own = self.coalesce()
+        dense[own.ids] += own.rows
+        return dense
+
+    __radd__ = __add__
+
+    def __mul__(self, c: float) -> RowGrad:
+        return RowGrad(self.shape, self.ids, self.rows * self.dtype.type(c), self.coalesced)
+
+    __rmul__ = __mul__
+
+    def coalesce(self) -> RowGrad:
+        """The same gradient with ascending ids, each once; itself when it already is."""
+        if self.coalesced:
+            return self
+        ids, rows = sum_rows_by_id(self.ids, self.rows)
+        return RowGrad(self.shape, ids, rows, coalesced=True)
+
+    def to_dense(self) -> Array:
+        """The (V, D) array."""
+        own = self.coalesce()
+        dense = np.zeros(self.shape, self.dtype)
+        dense[own.ids] = own.rows
+        return dense
+
+    def norm(self) -> float:
+        """Euclidean norm of the (V, D) array, repeats summed first, in float64.
+
+        >>> RowGrad((9, 1), np.array([2, 2]), np.array([[1.], [1.]])).norm()
+        2.0
+        """
+        return norm(self.coalesce().rows)
+
+
+def norm(x: Array) -> float:
+    """Euclidean norm of all entries, as a float64 sum that a large float32 array can neither overflow nor stall.
+
+    >>> norm(np.array([[3., 0.], [0., 4.]], np.float32))
+    5.0
+    """
+    flat = x.reshape(-1)
+    squares = 0.0
+    for i in range(0, flat.size, 65536):
+        block = flat[i:i + 65536].astype(np.float64)
+        squares += float(block @ block)
+    return float(np.sqrt(squares))
+
+
+def sum_rows_by_id(ids: Array, rows: Array) -> tuple[Array, Array]:
+    """Scatter-add into the rows that occur: (unique ids ascending (U,), for each the sum of its rows (U, D)).
+
+    `np.add.at` walks element by element and `np.add.reduceat` starts an inner loop for every output number. Instead:
+    sort the ids, so that equal ids form runs; take the first row of every run; then add the second row of every run
+    that has one, the third, … with one indexed addition each (no id repeats within one, so `+=` is right); a
+    long run is the matrix product of ones with its rows.
+
+    >>> sum_rows_by_id(np.array([7, 2, 7]), np.array([[1.], [5.], [2.]]))
+    (array([2, 7]), array([[5.],
+           [3.]]))
+    """
+    if ids.size == 0:
+        return ids.astype(np.int64), rows.copy()
+    order, ordered = _argsort(ids)
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    unique, lengths = ordered[starts], np.diff(starts, append=ids.size)
+    if unique.size == ids.size:
+        return unique, rows.take(order, 0)
+    out = rows.take(order[starts], 0)
+    short = np.flatnonzero((lengths > 1) & (lengths <= SHORT))
+    for r in range(1, SHORT):
+        short = short[lengths[short] > r]
+        if short.size == 0:
+            break
+        out[short] += rows.take(order[starts[short] + r], 0)
+    for run in np.flatnonzero(lengths > SHORT):
+        start, length = starts[run], lengths[run]
+        out[run] = _sum_rows(rows.take(order[start:start + length], 0))
+    return unique, out
+
+
+def _sum_rows(rows: Array) -> Array:
+    """Sum (N, D) -> (D,). A float32 sum stalls at 2^24 = 16,777,216 ones, so long ones go in chunks through float64."""
+    if len(rows) <= CHUNK:
+        return np.ones(len(rows), rows.dtype) @ rows
+    whole = len(rows) - len(rows) % CHUNK
+    partial = np.ones(CHUNK, rows.dtype) @ rows[:whole].reshape(-1, CHUNK, rows.shape[1])
+    return partial.sum(0, dtype=np.float64) + rows[whole:].sum(0, dtype=np.float64)
+
+
+def _argsort(ids: Array) -> tuple[Array, Array]:
+    """(stable order, ids in that order). NumPy sorts plain int64 several times faster than it argsorts, so id and
+    position are sorted together as one number, id * 2^bits + position, wherever that fits."""
+    bits = int(ids.size).bit_length()
+    if int(ids.max()) >> (62 - bits):
+        order = np.argsort(ids, kind="stable")
+        return order, ids[order]
+    keys = np.sort((ids.astype(np.int64) << bits) | np.arange(ids.size))
+    return keys & ((1 << bits) - 1), keys >> bits

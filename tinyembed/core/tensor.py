@@ -1,0 +1,573 @@
+"""Tensor, the op decorator and the backward walk: the whole of the automatic differentiation.
+
+A computation is a graph of nodes. `@primitive` makes one for every op it runs: the op's vjp (its gradient rule) and the
+nodes it read from. `backward` visits the nodes from the last made to the first, so that a node is reached only when all
+that used it have sent their gradients; birth numbers give that order, without recursion and without sorting the graph.
+
+A Tensor is a value, a Node is how it was made. They are two objects so that an intermediate array lives only as
+long as somebody needs it: the nodes hold what the vjps closed over, and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from heapq import heappop, heappush
+from typing import Any, TypeVar, cast, overload
+
+import numpy as np
+
+from .rowgrad import Array, RowGrad
+
+Vjp = Callable[[Array], tuple[Any, ...]]
+ValueAndVjp = tuple[Any, Vjp]
+Op = Callable[..., "Tensor"]
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+OPS: dict[str, Op] = {}  # every op that can make a node, by name
+METHODS: dict[str, Callable[..., Any]] = {}  # what `x.name(…)` finds: the ops, and plain functions marked @method
+
+_tick = itertools.count(1).__next__  # one clock for births of nodes and changes of leaves
+
+
+class _Mode(threading.local):
+    recording = True  # False inside no_grad
+    checking = False  # True inside debug_nan
+
+
+_mode = _Mode()
+
+
+class _Switch(contextlib.ContextDecorator):
+    """Sets one field of the mode for a while; nests, and restores on the way out whatever happens."""
+
+    field: str
+    value: bool
+
+    def __init__(self) -> None:
+        self._before: list[bool] = []
+
+    def __enter__(self) -> None:
+        self._before.append(getattr(_mode, self.field))
+        setattr(_mode, self.field, self.value)
+
+    def __exit__(self, *error: object) -> None:
+        setattr(_mode, self.field, self._before.pop())
+
+
+class no_grad(_Switch):
+    """Context or decorator in which ops record nothing: no graph, no gradient, less memory. Holds for this thread.
+
+    >>> x = Tensor([1.0], requires_grad=True)
+    >>> with no_grad():
+    ...     y = x * 2.0
+    >>> y.requires_grad
+    False
+    """
+
+    field, value = "recording", False
+
+
+class debug_nan(_Switch):
+    """Context or decorator in which the first op that makes a NaN or an infinity, forward or backward, is named.
+
+    >>> import tinyembed as te
+    >>> with te.debug_nan():
+    ...     te.ops.log(te.Tensor([1.0, 0.0]))
+    Traceback (most recent call last):
+    FloatingPointError: log made -inf at position (1,), forward; its inputs: float32 (2,) in [0, 1]
+    """
+
+    field, value = "checking", True
+
+
+class Node:
+    """How a Tensor was made: the op's name, its vjp, and for each positional argument where its gradient goes."""
+
+    __slots__ = ("birth", "dtype", "op", "parents", "shape", "vjp")
+
+    def __init__(self, op: str, vjp: Vjp, parents: list[Any], y: Array) -> None:
+        self.op, self.vjp, self.parents = op, cast("Vjp | None", vjp), parents
+        self.shape, self.dtype, self.birth = y.shape, y.dtype, _tick()
+
+
+class Tensor:
+    """An array that remembers how it was computed, so that `backward` can tell how a result changes with it.
+
+    `Tensor(data, requires_grad=False)` copies `data` (a memory-mapped array is adopted). Floating arrays keep their
+    dtype; Python floats and lists of them become float32, Python integers, and the empty list, int64. Only floats can
+    require a gradient.
+
+    `.data` is the array, `.grad` what `backward` accumulated (`ndarray`, `RowGrad` or None). Assigning `.data` makes a
+    copy, and is noticed: a backward through an older graph is refused. Writing into the bare array (`x.data[...] = …`)
+    is for outside a graph; inside one it cannot be seen and gives gradients of neither value.
+
+    Operators and methods follow NumPy; every op in `te.OPS` is a method too (`x.tanh()`, `x.sum(axis=0)`).
+
+    >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> y = (x * x).sum()
+    >>> y
+    Tensor(14., float32, op=sum)
+    >>> y.backward()
+    >>> x.grad
+    array([2., 4., 6.], dtype=float32)
+    """
+
+    __slots__ = ("__weakref__", "_changed", "_data", "_grad", "_live", "_node")
+    __array_ufunc__ = None  # so that `ndarray + Tensor` comes to Tensor.__radd__
+
+    _data: Array
+
+    def __init__(self, data: Any, requires_grad: bool = False) -> None:
+        self._data = _new_array(data)
+        self._node: Node | None = None
+        self._grad: Any = None
+        self._changed = 0
+        self._live = False
+        self.requires_grad = requires_grad
+
+    # -- what it holds -------------------------------------------------------------------------------------------------
+
+    @property
+    def data(self) -> Array:
+        """The array. Assigning checks the shape, keeps the dtype and copies."""
+        return self._data
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        value = np.asarray(value.data if isinstance(value, Tensor) else value)
+        if value.shape != self.shape:
+            raise ValueError(f"cannot assign data of shape {value.shape} to a {type(self).__name__} of shape "
+                             f"{self.shape}; make a new one")
+        if not np.can_cast(value.dtype, self.dtype, "same_kind"):
+            raise TypeError(f"cannot assign {value.dtype} data to a {type(self).__name__} of {self.dtype}")
+        self._data = np.array(value, self.dtype)
+        self.mark_changed()
+
+    def mark_changed(self) -> None:
+        """Say that the stored values changed, as every optimiser does: older graphs can no longer go backward here."""
+        self._changed = _tick()
+
+    @property
+    def grad(self) -> Any:
+        """None, or the gradient accumulated since `zero_grad`: an ndarray, or a RowGrad if only rows were looked up."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, g: Any) -> None:
+        if g is not None and not (isinstance(g, (np.ndarray, RowGrad)) and g.shape == self.shape):
+            raise ValueError(f"a gradient of a Tensor of shape {self.shape} is an ndarray or RowGrad of that shape, or "
+                             f"None; got {type(g).__name__} {getattr(g, 'shape', '')}")
+        self._grad = g
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether backward reaches this tensor."""
+        return self._live
+
+    @requires_grad.setter
+    def requires_grad(self, on: bool) -> None:
+        if on and self._data.dtype.kind != "f":
+            raise TypeError(f"only floating tensors can require a gradient, not {self.dtype}")
+        if self._node is not None and not on:
+            raise ValueError("a computed tensor carries its graph; use .detach() for a copy without it")
+        self._live = bool(on)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._data.shape
+
+    @property
+    def ndim(self) -> int:
+        return self._data.ndim
+
+    @property
+    def size(self) -> int:
+        return self._data.size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._data.dtype
+
+    @property
+    def T(self) -> Tensor:
+        """All axes reversed, as in NumPy."""
+        return OPS["transpose"](self)
+
+    def numpy(self) -> Array:
+        """The array, read-only."""
+        view = self.data.view()
+        view.flags.writeable = False
+        return view
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.array(self.data, dtype) if copy else np.asarray(self.numpy(), dtype)
+
+    def item(self) -> Any:
+        """The one value of a tensor of size 1, as a Python number."""
+        return self.data.item()
+
+    def detach(self) -> Tensor:
+        """The same array without its history."""
+        return _wrap(self.data)
+
+    def zero_grad(self) -> None:
+        self._grad = None
+
+    def rows(self) -> Any:
+        """What a lookup reads from: an object with `.shape`, `.dtype` and `.take(ids, axis=0, mode=…)`."""
+        return self._data
+
+    def backward(self, grad: Any = None) -> None:
+        """Accumulate dL/dx into `.grad` of every leaf x this tensor was computed from, and free the graph.
+
+        L is this tensor, if it has one entry, or sum(grad * self) for a given `grad` of this shape. All checks come
+        before any `.grad` changes: a leaf changed since, a second walk over a freed graph, a misshapen gradient.
+        """
+        if not self._live:
+            raise RuntimeError("backward needs a tensor computed from one with requires_grad=True, outside no_grad; "
+                               f"this is {self!r}")
+        if grad is None:
+            if self.size != 1:
+                raise ValueError(f"backward without a gradient needs a single number, not shape {self.shape}; "
+                                 "reduce it first (.sum(), .mean()) or give grad=")
+            grad = np.ones(self.shape, self.dtype)
+        grad = np.asarray(grad.data if isinstance(grad, Tensor) else grad, self.dtype)
+        if grad.shape != self.shape:
+            raise ValueError(f"grad has shape {grad.shape}, the tensor {self.shape}")
+        _walk(self if self._node is None else self._node, grad)
+
+    # -- looks ---------------------------------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        name = type(self).__name__
+        values = np.array2string(self.data, separator=", ", prefix=name + "(", threshold=60, edgeitems=3, precision=4)
+        made = f", op={self._node.op}" if self._node else ", requires_grad" * self._live
+        shape = f"shape {self.shape}, " if self.ndim > 1 or self.size > 60 else ""
+        return f"{name}({values}, {shape}{self.dtype}{made})"
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("a 0-d tensor has no length")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self) -> bool:
+        return bool(self.data)
+
+    def __float__(self) -> float:
+        return float(self.data)
+
+    def __int__(self) -> int:
+        return int(self.data)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = METHODS.get(name)
+        if method is None:
+            raise AttributeError(f"a {type(self).__name__} has no attribute and no op {name!r}")
+        return functools.partial(method, self)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *METHODS]
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """`x.reshape(2, 3)` or `x.reshape((2, 3))`."""
+        return OPS["reshape"](self, shape[0] if len(shape) == 1 else shape)
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """`x.transpose(1, 0)`, `x.transpose((1, 0))`, or all axes reversed."""
+        return OPS["transpose"](self, axes[0] if len(axes) == 1 else axes or None)
+
+    def __add__(self, other: Any) -> Tensor: return OPS["add"](self, other)
+    def __radd__(self, other: Any) -> Tensor: return OPS["add"](other, self)
+    def __sub__(self, other: Any) -> Tensor: return OPS["subtract"](self, other)
+    def __rsub__(self, other: Any) -> Tensor: return OPS["subtract"](other, self)
+    def __mul__(self, other: Any) -> Tensor: return OPS["multiply"](self, other)
+    def __rmul__(self, other: Any) -> Tensor: return OPS["multiply"](other, self)
+    def __truediv__(self, other: Any) -> Tensor: return OPS["divide"](self, other)
+    def __rtruediv__(self, other: Any) -> Tensor: return OPS["divide"](other, self)
+    def __pow__(self, other: Any) -> Tensor: return OPS["power"](self, other)
+    def __rpow__(self, other: Any) -> Tensor: return OPS["power"](other, self)
+    def __matmul__(self, other: Any) -> Tensor: return OPS["matmul"](self, other)
+    def __rmatmul__(self, other: Any) -> Tensor: return OPS["matmul"](other, self)
+    def __neg__(self) -> Tensor: return OPS["negative"](self)
+    def __abs__(self) -> Tensor: return OPS["abs"](self)
+    def __getitem__(self, index: Any) -> Tensor: return OPS["getitem"](self, index)
+
+    # Comparisons give boolean tensors, which have no gradient and so no node.
+    def __lt__(self, other: Any) -> Tensor: return _wrap(np.less(self.data, _unwrapped(other)))
+    def __le__(self, other: Any) -> Tensor: return _wrap(np.less_equal(self.data, _unwrapped(other)))
+    def __gt__(self, other: Any) -> Tensor: return _wrap(np.greater(self.data, _unwrapped(other)))
+    def __ge__(self, other: Any) -> Tensor: return _wrap(np.greater_equal(self.data, _unwrapped(other)))
+    def __eq__(self, other: Any) -> Tensor: return _wrap(np.equal(self.data, _unwrapped(other)))  # type: ignore[override]
+    def __ne__(self, other: Any) -> Tensor: return _wrap(np.not_equal(self.data, _unwrapped(other)))  # type: ignore[override]
+
+    __hash__ = object.__hash__
+
+
+class Parameter(Tensor):
+    """A leaf that a module owns and an optimiser changes.
+
+    >>> Parameter(np.zeros((2, 2), np.float32)).requires_grad
+    True
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, requires_grad: bool = True) -> None:
+        super().__init__(data, requires_grad)
+
+
+@overload
+def primitive(forward: Callable[..., ValueAndVjp]) -> Op: ...
+@overload
+def primitive(*, rows: bool) -> Callable[[Callable[..., ValueAndVjp]], Op]: ...
+def primitive(forward: Callable[..., ValueAndVjp] | None = None, *, rows: bool = False) -> Any:
+    """Make an op of a function that returns its value and its vjp, and register it under its name in `te.OPS`.
+
+    `forward(*args, **options)` gets arrays for tensors. It returns `(y, vjp)`; `vjp(g)` returns one entry for each
+    positional argument: dL/dx for g = dL/dy, or None for a constant (trailing ones may be left out; for a list of
+    tensors, a list). An entry is a fresh array, `g` or a view of `g`; nothing is ever written into `g`. The entry may
+    still have y's broadcast shape and y's dtype: the engine sums over broadcast axes and casts.
+
+    `rows=True` (the lookups) gives the first argument as its row reader instead of its table.
+
+    >>> import tinyembed as te
+    >>> @te.primitive
+    ... def cube(x):
+    ...     return x ** 3, lambda g: (g * 3 * x ** 2,)
+    >>> x = te.Tensor([2.0], requires_grad=True)
+    >>> cube(x).backward(); x.grad
+    array([12.], dtype=float32)
+    >>> _ = te.OPS.pop("cube")
+    """
+    if forward is None:
+        return functools.partial(primitive, rows=rows)
+    run, name = forward, forward.__name__
+
+    @functools.wraps(run)
+    def op(*args: Any, **options: Any) -> Tensor:
+        if options and any(isinstance(v, Tensor) for v in options.values()):
+            args, options = _by_position(run, args, options)
+        values: list[Any] = []
+        parents: list[Any] = []
+        live = False
+        for x in args:
+            if isinstance(x, Tensor):
+                values.append(x.rows() if rows and not values else x._data)
+                if x._live:
+                    live = True
+                    parents.append(x._node or x)
+                else:
+                    parents.append(None)
+            elif type(x) in (list, tuple):
+                value, parent = _unwrap_list(x)
+                values.append(value)
+                parents.append(parent)
+                live = live or parent is not None
+            else:
+                values.append(x)
+                parents.append(None)
+        try:
+            y, vjp = run(*values, **options)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error} [given {_inputs(values)}]") from error
+        if type(y) is not np.ndarray:
+            y = _as_array(y, values)
+        if _mode.checking:
+            _check_finite(y, name, "forward", values)
+        out = _wrap(y)
+        if live and _mode.recording and y.dtype.kind == "f":
+            out._live = True
+            out._node = Node(name, vjp, parents, y)
+        return out
+
+    OPS[name] = METHODS[name] = op
+    return op
+
+
+def method(function: Method) -> Method:
+    """Let a plain function of tensors be called as a method of its first argument."""
+    METHODS[function.__name__] = function
+    return function
+
+
+# -- the walk ----------------------------------------------------------------------------------------------------------
+
+
+def _walk(root: Any, g: Array) -> None:
+    """From the last node to the first: call each vjp once, send its entries to the parents, free the node.
+
+    Leaves are collected on the side and get their `.grad` at the end, so that an error on the way changes none.
+    """
+    grads: dict[Any, Any] = {root: g}  # nodes and leaves by identity
+    owned: set[int] = set()  # births of nodes whose gradient is a sum the engine made itself, and may add to in place
+    heap: list[tuple[int, Node]] = []
+    if type(root) is Node:
+        heap.append((-root.birth, root))
+    while heap:
+        node = heappop(heap)[1]
+        g = grads.pop(node)
+        owned.discard(node.birth)
+        if type(g) is RowGrad:
+            g = g.to_dense()  # only a leaf keeps a RowGrad
+        vjp, parents = node.vjp, node.parents
+        if vjp is None:
+            raise RuntimeError(f"backward has already walked over this {node.op}, and freed it; compute the value "
+                               "again, or add the losses and go backward once")
+        node.vjp, node.parents = None, []
+        entries = vjp(g)
+        if type(entries) is not tuple or len(entries) > len(parents):
+            raise TypeError(f"the vjp of {node.op} must return a tuple of at most {len(parents)} entries")
+        for parent, gx in zip(parents, entries):
+            if parent is None or gx is None:
+                continue
+            for x, gx in zip(parent, gx) if type(parent) is tuple else ((parent, gx),):
+                if x is None:
+                    continue
+                if type(gx) is not RowGrad:
+                    gx = _fit(gx, x, node)
+                elif gx.shape != x.shape:
+                    raise ValueError(f"the vjp of {node.op} gave a RowGrad of shape {gx.shape} for {x.shape}")
+                if _mode.checking:
+                    _check_finite(gx, node.op, "backward", [g])
+                if type(x) is Node:
+                    if x not in grads:
+                        grads[x] = gx
+                        heappush(heap, (-x.birth, x))
+                    elif x.birth in owned and type(gx) is not RowGrad:
+                        grads[x] += gx
+                    else:
+                        grads[x] = grads[x] + gx
+                        if type(grads[x]) is np.ndarray:
+                            owned.add(x.birth)
+                else:
+                    if x._changed > node.birth:
+                        raise RuntimeError(
+                            f"a {type(x).__name__} of shape {x.shape} was changed after {node.op} had read it; "
+                            "go backward before the optimiser steps or data is assigned")
+                    # A leaf must not share its array with another leaf, nor with g.
+                    if x in grads:
+                        grads[x] = grads[x] + gx
+                    else:
+                        grads[x] = gx.copy() if type(gx) is np.ndarray and (gx is g or gx.base is not None) else gx
+    if type(root) is not Node:
+        grads[root] = g.copy()
+    for x, gx in grads.items():
+        total: Any = gx if x._grad is None else x._grad + gx
+        x._grad = total if isinstance(total, RowGrad) else np.asarray(total)
+
+
+def _fit(gx: Any, x: Any, node: Node) -> Array:
+    """The gradient in x's shape and dtype: broadcasting copied x, so its gradient is the sum over the copies."""
+    if type(gx) is not np.ndarray:
+        gx = np.asarray(gx)
+    shape = x.shape
+    if gx.shape != shape:
+        extra = gx.ndim - len(shape)
+        axes = tuple(i for i in range(gx.ndim) if i < extra or (shape[i - extra] == 1 and gx.shape[i] != 1))
+        fitted = gx.sum(axes, keepdims=True) if axes else gx
+        if extra < 0 or fitted.shape[extra:] != shape:
+            raise ValueError(f"the vjp of {node.op} gave a gradient of shape {gx.shape} for an input of shape {shape}")
+        gx = fitted.reshape(shape)
+    return cast(Array, gx if gx.dtype == x.dtype else gx.astype(x.dtype))
+
+
+# -- making arrays -----------------------------------------------------------------------------------------------------
+
+
+def _wrap(y: Any) -> Tensor:
+    """A Tensor around an array that is nobody else's, without a copy."""
+    out = Tensor.__new__(Tensor)
+    out._data = y if type(y) is np.ndarray else np.asarray(y)
+    out._node = None
+    out._grad = None
+    out._changed = 0
+    out._live = False
+    return out
+
+
+def _new_array(data: Any) -> Array:
+    """What Tensor(data) holds; the rules stand in its docstring."""
+    if isinstance(data, Tensor):
+        data = data.data
+    if isinstance(data, np.memmap):
+        return data.view(np.ndarray)
+    try:
+        array = np.array(data)
+    except ValueError as error:
+        raise ValueError(f"a Tensor needs numbers in rows of equal length: {error}") from None
+    if not isinstance(data, (np.ndarray, np.generic)) and array.dtype == np.float64:
+        leaf = _first(data)
+        if leaf is None:
+            array = array.astype(np.int64)  # an empty list is ids
+        elif not isinstance(leaf, (np.ndarray, np.generic)):
+            array = array.astype(np.float32)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"a Tensor holds floats, integers or booleans, not {array.dtype}")
+    return array
+
+
+def _first(data: Any) -> Any:
+    """The first leaf of nested lists; None if there is none."""
+    while isinstance(data, (list, tuple)):
+        if not data:
+            return None
+        data = data[0]
+    return data
+
+
+def _as_array(y: Any, values: list[Any]) -> Array:
+    """A NumPy scalar as a 0-d array. Python scalars must not promote: where no input array is wider than float32,
+    neither is the output, although NumPy 1.26 makes float64 of `np.float32(1) * 2.0`."""
+    y = np.asarray(y)
+    if y.dtype == np.float64:
+        dtypes = [x.dtype for x in values if isinstance(x, np.ndarray)]
+        if all(d.kind == "f" and d != np.float64 for d in dtypes):
+            y = y.astype(np.result_type(*dtypes) if dtypes else np.float32)
+    return y
+
+
+def _unwrapped(x: Any) -> Any:
+    return x.data if isinstance(x, Tensor) else x
+
+
+def _unwrap_list(xs: Any) -> tuple[Any, Any]:
+    """(value, parents) of an argument that is a list or tuple. With tensors in it: arrays, and a tuple of parents.
+    Python floats: a float32 array, as in Tensor. All else (shapes, axes, an index): as it is."""
+    if any(isinstance(x, Tensor) for x in xs):
+        parents = tuple((x._node or x) if isinstance(x, Tensor) and x._live else None for x in xs)
+        return type(xs)(map(_unwrapped, xs)), parents if any(p is not None for p in parents) else None
+    return (_new_array(xs) if type(_first(xs)) is float else xs), None
+
+
+def _by_position(run: Callable[..., Any], args: Any, options: Any) -> tuple[Any, Any]:
+    """Tensors given by name, put where the vjp answers for them: at their position."""
+    bound = inspect.signature(run).bind(*args, **options)
+    bound.apply_defaults()
+    return bound.args, {k: _unwrapped(v) for k, v in bound.kwargs.items()}
+
+
+def _inputs(values: list[Any]) -> str:
+    """The inputs of an op in words, for its errors."""
+    words = [f"{x.dtype} {x.shape}" for x in values if hasattr(x, "shape")]
+    words += [_inputs(list(x)) for x in values if type(x) in (list, tuple) and any(hasattr(i, "shape") for i in x)]
+    return ", ".join(words) or "no array"
+
+
+def _check_finite(y: Any, op: str, when: str, values: list[Any]) -> None:
+    """For debug_nan: raise, naming the op, if y has a NaN or infinity."""
+    y = y.rows if isinstance(y, RowGrad) else y
+    if y.dtype.kind != "f" or np.isfinite(y).all():
+        return
+    at = np.unravel_index(int(np.argmin(np.isfinite(y))), y.shape)
+    ranges = [f"{x.dtype} {x.shape} in [{np.min(x):.4g}, {np.max(x):.4g}]" if x.size else f"{x.dtype} {x.shape}"
+              for x in values if isinstance(x, np.ndarray)]
+    raise FloatingPointError(f"{op} made {y[at]} at position {tuple(map(int, at))}, {when}; "
+                             f"{'its inputs' if when == 'forward' else 'the gradient it was given'}: {', '.join(ranges)}")

@@ -1,0 +1,66 @@
+"""Floor 1: every op beside its gradient, one idea a file. The primitives stand in `te.OPS` too."""
+
+from .elementwise import (
+    abs,
+    add,
+    astype,
+    clip,
+    divide,
+    exp,
+    expm1,
+    gelu,
+    log,
+    log1p,
+    log_sigmoid,
+    maximum,
+    minimum,
+    multiply,
+    negative,
+    power,
+    relu,
+    sigmoid,
+    sign,
+    silu,
+    softplus,
+    sqrt,
+    subtract,
+    tanh,
+    where,
+)
+from .linalg import einsum, linear, matmul
+from .lookup import as_ids, embedding, getitem
+from .losses import bce_with_logits, cross_entropy, mse
+from .normalise import (
+    cosine_similarity,
+    dropout,
+    l2_normalise,
+    layer_norm,
+    log_softmax,
+    rms_norm,
+    softmax,
+)
+from .reduce import cumsum, logsumexp, max, mean, min, prod, std, sum, var
+from .shape import (
+    broadcast_to,
+    concatenate,
+    expand_dims,
+    flatten,
+    flip,
+    pad,
+    reshape,
+    split,
+    squeeze,
+    stack,
+    swapaxes,
+    take_along_axis,
+    transpose,
+)
+
+__all__ = [
+    "abs", "add", "as_ids", "astype", "bce_with_logits", "broadcast_to", "clip", "concatenate", "cosine_similarity",
+    "cross_entropy", "cumsum", "divide", "dropout", "einsum", "embedding", "exp", "expand_dims", "expm1", "flatten",
+    "flip", "gelu", "getitem", "l2_normalise", "layer_norm", "linear", "log", "log1p", "log_sigmoid", "log_softmax",
+    "logsumexp", "matmul", "max", "maximum", "mean", "min", "minimum", "mse", "multiply", "negative", "pad", "power",
+    "prod", "relu", "reshape", "rms_norm", "sigmoid", "sign", "silu", "softmax", "softplus", "split", "sqrt", "squeeze",
+    "stack", "std", "subtract", "sum", "swapaxes", "take_along_axis", "tanh", "transpose", "var", "where",
+]

@@ -1,0 +1,231 @@
+"""Ops that work on each entry by itself. Two operands broadcast as in NumPy; the engine undoes it in the gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..core import Array, ValueAndVjp, primitive
+from .erfc import normal_cdf_pdf
+
+GELU_C = 0.7978845608028654  # sqrt(2 / pi)
+
+
+@primitive
+def add(x: Array, y: Array) -> ValueAndVjp:
+    """x + y          gradients g, g"""
+    return np.add(x, y), lambda g: (g, g)
+
+
+@primitive
+def subtract(x: Array, y: Array) -> ValueAndVjp:
+    """x - y          gradients g, -g"""
+    return np.subtract(x, y), lambda g: (g, -g)
+
+
+@primitive
+def multiply(x: Array, y: Array) -> ValueAndVjp:
+    """x * y          gradients g * y, g * x"""
+    return np.multiply(x, y), lambda g: (g * y, g * x)
+
+
+@primitive
+def divide(x: Array, y: Array) -> ValueAndVjp:
+    """x / y          gradients g / y, -g * x / y^2"""
+    z = np.divide(x, y)
+    return z, lambda g: (g / y, -g * z / y)
+
+
+@primitive
+def negative(x: Array) -> ValueAndVjp:
+    """-x          gradient -g"""
+    return np.negative(x), lambda g: (-g,)
+
+
+@primitive
+def power(x: Array, y: Array) -> ValueAndVjp:
+    """x ** y          gradients g * y * x^(y-1), g * x^y * log(x)
+
+    d/dx is 0 where y is 0. d/dy needs x >= 0; it is 0 at x = 0, the limit for y > 0, and NaN below.
+    """
+    z = np.power(x, y)
+
+    def vjp(g: Array) -> tuple[Any, ...]:
+        gx = g * y * np.power(x, np.where(np.equal(y, 0), 1, np.subtract(y, 1)))
+        if not isinstance(y, np.ndarray):  # a Python number
+            return (gx,)
+        with np.errstate(invalid="ignore"):
+            return gx, g * z * np.log(np.where(np.equal(x, 0), 1, x))
+
+    return z, vjp
+
+
+@primitive
+def exp(x: Array) -> ValueAndVjp:
+    """e^x          gradient g * y"""
+    y = np.exp(x)
+    return y, lambda g: (g * y,)
+
+
+@primitive
+def log(x: Array) -> ValueAndVjp:
+    """Natural logarithm          gradient g / x"""
+    return np.log(x), lambda g: (g / x,)
+
+
+@primitive
+def log1p(x: Array) -> ValueAndVjp:
+    """log(1 + x), exact for small x          gradient g / (1 + x)"""
+    return np.log1p(x), lambda g: (g / (1 + x),)
+
+
+@primitive
+def expm1(x: Array) -> ValueAndVjp:
+    """e^x - 1, exact for small x          gradient g * (y + 1)"""
+    y = np.expm1(x)
+    return y, lambda g: (g * (y + 1),)
+
+
+@primitive
+def sqrt(x: Array) -> ValueAndVjp:
+    """Square root          gradient g / (2 y), infinite at 0"""
+    y = np.sqrt(x)
+    return y, lambda g: (g / (2 * y),)
+
+
+@primitive
+def abs(x: Array) -> ValueAndVjp:
+    """|x|          gradient g * sign(x), 0 at the kink x = 0"""
+    return np.abs(x), lambda g: (g * np.sign(x),)
+
+
+@primitive
+def sign(x: Array) -> ValueAndVjp:
+    """-1, 0 or 1          gradient 0: flat wherever it has one"""
+    return np.sign(x), lambda g: (np.zeros_like(g),)
+
+
+@primitive
+def clip(x: Array, min: Any = None, max: Any = None) -> ValueAndVjp:
+    """x kept within min … max (constants; None for open)          gradient g inside and on the bounds, 0 outside"""
+    y = np.clip(x, min, max)
+    return y, lambda g: (g * (y == x),)
+
+
+@primitive
+def maximum(x: Array, y: Array) -> ValueAndVjp:
+    """The larger of x and y          gradient g to the larger, half to each at a tie"""
+    return np.maximum(x, y), lambda g: (g * _share(x, y), g * _share(y, x))
+
+
+@primitive
+def minimum(x: Array, y: Array) -> ValueAndVjp:
+    """The smaller of x and y          gradient g to the smaller, half to each at a tie"""
+    return np.minimum(x, y), lambda g: (g * _share(y, x), g * _share(x, y))
+
+
+def _share(x: Array, y: Array) -> Array:
+    """1 where x > y, 1/2 where equal, 0 where below."""
+    return np.greater(x, y) * np.float32(0.5) + np.greater_equal(x, y) * np.float32(0.5)
+
+
+@primitive
+def where(condition: Array, x: Array, y: Array) -> ValueAndVjp:
+    """x where condition, else y          gradient g where taken, 0 elsewhere"""
+    return np.where(condition, x, y), lambda g: (None, np.where(condition, g, 0), np.where(condition, 0, g))
+
+
+@primitive
+def astype(x: Array, dtype: Any) -> ValueAndVjp:
+    """x in another dtype          gradient g (the engine casts it back)"""
+    return np.array(x, dtype), lambda g: (g,)
+
+
+@primitive
+def tanh(x: Array) -> ValueAndVjp:
+    """y = tanh(x)          gradient g * (1 - y^2)"""
+    y = np.tanh(x)
+    return y, lambda g: (g * (1 - y * y),)
+
+
+def _sigmoid(x: Array) -> Array:
+    """1 / (1 + e^-x) by way of tanh, which neither overflows nor loses the tails' sign."""
+    y = np.asarray(np.multiply(x, 0.5, dtype=getattr(x, "dtype", None)))
+    np.tanh(y, out=y)
+    y += 1
+    y *= 0.5
+    return y
+
+
+@primitive
+def sigmoid(x: Array) -> ValueAndVjp:
+    """y = 1 / (1 + e^-x)          gradient g * y * (1 - y)"""
+    y = _sigmoid(x)
+    return y, lambda g: (g * y * (1 - y),)
+
+
+def _softplus(x: Array) -> Array:
+    return np.asarray(np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))))
+
+
+@primitive
+def softplus(x: Array) -> ValueAndVjp:
+    """log(1 + e^x) = max(x, 0) + log(1 + e^-|x|), which cannot overflow          gradient g * sigmoid(x)"""
+    return _softplus(x), lambda g: (g * _sigmoid(x),)
+
+
+@primitive
+def log_sigmoid(x: Array) -> ValueAndVjp:
+    """log(sigmoid(x)) = -softplus(-x)          gradient g * sigmoid(-x)"""
+    return -_softplus(-x), lambda g: (g * _sigmoid(-x),)
+
+
+@primitive
+def relu(x: Array) -> ValueAndVjp:
+    """max(x, 0)          gradient g where x > 0, else 0; also 0 at the kink (PyTorch's choice)"""
+    return np.maximum(x, 0), lambda g: (g * np.greater(x, 0),)
+
+
+@primitive
+def silu(x: Array) -> ValueAndVjp:
+    """x * s, s = sigmoid(x)          gradient g * s * (1 + x * (1 - s))          (Elfwing et al. 2018; "swish")"""
+    s = _sigmoid(x)
+    return x * s, lambda g: (g * s * (1 + x * (1 - s)),)
+
+
+@primitive
+def gelu(x: Array, approximate: str = "none") -> ValueAndVjp:
+    """x times the chance that a standard normal variable is below x          (Hendrycks and Gimpel 2016)
+
+    approximate="none":  y = x * Phi(x)                                        dy/dx = Phi(x) + x * phi(x)
+    approximate="tanh":  y = x/2 * (1 + t), t = tanh(sqrt(2/pi) (x + 0.044715 x^3))      (GPT-2's form)
+                         dy/dx = (1 + t)/2 + x/2 * (1 - t^2) * sqrt(2/pi) (1 + 3 * 0.044715 x^2)
+    """
+    if approximate == "none":
+        cdf, pdf = normal_cdf_pdf(x)
+        return x * cdf, lambda g: (g * (cdf + x * pdf),)
+    if approximate != "tanh":
+        raise ValueError(f'approximate is "none" or "tanh", not {approximate!r}')
+    t = np.asarray(x * x)  # five passes on one buffer; the same formula read from the inside out
+    t *= GELU_C * 0.044715
+    t += GELU_C
+    t *= x
+    np.tanh(t, out=t)
+    y = np.asarray(t + 1)
+    y *= x
+    y *= 0.5
+
+    def vjp(g: Array) -> tuple[Any, ...]:
+        d = np.asarray(x * x)
+        d *= 3 * GELU_C * 0.044715
+        d += GELU_C
+        d *= x
+        d *= 1 - t
+        d += 1
+        d *= 1 + t  # (1 + t) (1 + x (1 - t) u') = (1 + t) + x (1 - t^2) u'
+        d *= 0.5
+        d *= g
+        return (d,)
+
+    return y, vjp

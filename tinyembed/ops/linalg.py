@@ -1,0 +1,78 @@
+"""Matrix products, where nearly all arithmetic of a network happens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..core import Array, ValueAndVjp, primitive
+
+
+@primitive
+def matmul(x: Array, y: Array) -> ValueAndVjp:
+    """x @ y for vectors, matrices and stacks of them, as numpy.matmul
+
+    (…, n, k) @ (…, k, m) -> (…, n, m)          gradients g @ y^T, x^T @ g (summed over a broadcast stack)
+    """
+    if np.ndim(x) == 0 or np.ndim(y) == 0:
+        raise ValueError("a matrix product needs at least one axis on either side; use * for scaling")
+    if x.ndim > 2 and y.ndim == 2:  # one large product is faster than a stack of small ones
+        z = (x.reshape(-1, x.shape[-1]) @ y).reshape(*x.shape[:-1], y.shape[1])
+    else:
+        z = np.matmul(x, y)
+
+    def vjp(g: Array) -> tuple[Any, ...]:
+        if x.ndim == 1 and y.ndim == 1:
+            return g * y, g * x
+        if x.ndim == 1:  # (k) @ (…, k, m) -> (…, m)
+            return np.matmul(y, g[..., None])[..., 0], x[:, None] * g[..., None, :]
+        if y.ndim == 1:  # (…, n, k) @ (k) -> (…, n)
+            return g[..., None] * y, np.matmul(np.swapaxes(x, -1, -2), g[..., None])[..., 0]
+        if y.ndim == 2:
+            flat = g.reshape(-1, g.shape[-1])
+            return (flat @ y.T).reshape(x.shape), x.reshape(-1, x.shape[-1]).T @ flat
+        return np.matmul(g, np.swapaxes(y, -1, -2)), np.matmul(np.swapaxes(x, -1, -2), g)
+
+    return z, vjp
+
+
+@primitive
+def linear(x: Array, W: Array, b: Array | None = None) -> ValueAndVjp:
+    """x W^T + b in one op          x (…, n), W (m, n), b (m) -> (…, m)          gradients g W, g^T x, g summed to (m)"""
+    if W.ndim != 2 or x.ndim == 0 or x.shape[-1] != W.shape[1] or (b is not None and b.shape != W.shape[:1]):
+        raise ValueError("linear needs x (…, n), W (m, n), b (m)")
+    m, n = W.shape
+    x2 = x.reshape(-1, n)
+    y = x2 @ W.T
+    if b is not None:
+        y += b
+
+    def vjp(g: Array) -> tuple[Any, ...]:
+        g2 = g.reshape(-1, m)
+        return (g2 @ W).reshape(x.shape), g2.T @ x2, None if b is None else np.ones(len(g2), g.dtype) @ g2
+
+    return y.reshape(*x.shape[:-1], m), vjp
+
+
+@primitive
+def einsum(subscripts: str, x: Array, y: Array) -> ValueAndVjp:
+    """numpy.einsum of two operands with an explicit output, "bik,bjk->bij" say
+
+    The gradient of one operand is the einsum of g and the other operand. Letters that stand only in that operand were
+    summed alone: g spreads over them. No repeated letter within an operand, no ellipsis.
+    """
+    left, arrow, out = subscripts.replace(" ", "").partition("->")
+    a, _, b = left.partition(",")
+    if not arrow or any(len(set(s)) < len(s) or not s.isalpha() for s in (a, b, out or "i")) or "," in b:
+        raise ValueError(f'einsum takes subscripts like "bik,bjk->bij": two operands, an explicit output, no letter '
+                         f"twice within one; got {subscripts!r}")
+
+    def back(g: Array, mine: str, other: str, z: Array, shape: tuple[int, ...]) -> Array:
+        kept = "".join(c for c in mine if c in out or c in other)
+        gx = np.einsum(f"{out},{other}->{kept}", g, z, optimize=True)
+        spread = gx.reshape([n if c in kept else 1 for c, n in zip(mine, shape)])
+        return np.broadcast_to(spread, shape)
+
+    return (np.einsum(f"{a},{b}->{out}", x, y, optimize=True),
+            lambda g: (None, back(g, a, b, y, x.shape), back(g, b, a, x, y.shape)))

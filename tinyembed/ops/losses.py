@@ -1,0 +1,98 @@
+"""What training makes small. Each is one number by default: the mean over the examples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..core import Array, Tensor, ValueAndVjp, primitive
+from .lookup import as_ids
+
+
+def _reduce(loss: Array, reduction: str, count: int) -> tuple[Any, float]:
+    """(the reduced loss, the weight its gradient gives each example)."""
+    if reduction == "none":
+        return loss, 1.0
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f'reduction is "mean", "sum" or "none", not {reduction!r}')
+    weight = 1.0 if reduction == "sum" else 1.0 / max(count, 1)
+    return loss.dtype.type(loss.sum(dtype=np.float64) * weight), weight
+
+
+@primitive
+def cross_entropy(logits: Array, targets: Array, ignore_index: int = -100, label_smoothing: float = 0.0,
+                  reduction: str = "mean") -> ValueAndVjp:
+    """-log softmax(logits)[target]: the next-token loss          logits (…, V), targets (…) integers -> () or (…)
+
+        loss = logsumexp(z) - (1 - s) z[target] - s mean(z), s = label_smoothing
+        dz = (softmax(z) - (1 - s) onehot(target) - s / V) * g / n
+
+    Computed in one go from the logits: no probability is ever so small that its log is lost, and the (…, V) buffer of
+    the softmax becomes the gradient. Targets equal to ignore_index count neither in the loss nor in n; if that leaves
+    none, the mean is 0 with gradient 0 (PyTorch: NaN). Logits of -inf are classes that cannot be. Errors: a target
+    outside 0 … V-1, shapes that do not fit.
+    """
+    targets = np.asarray(targets)
+    if logits.ndim == 0 or targets.shape != logits.shape[:-1]:
+        raise ValueError("cross_entropy needs logits (…, V) and one integer target each (…)")
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"label_smoothing is in 0 … 1, not {label_smoothing}")
+    V = logits.shape[-1]
+    kept = targets.reshape(-1) != ignore_index
+    ids = as_ids(np.where(kept, targets.reshape(-1), 0) if targets.size else targets.reshape(-1), V, "the classes")
+    z = logits.reshape(-1, V)
+    n = np.arange(len(z))
+
+    top = z.max(-1, keepdims=True, initial=-np.inf)
+    top[~np.isfinite(top)] = 0
+    p = z - top  # becomes e^(z - top), then the softmax, then the gradient
+    loss = -(1 - label_smoothing) * p[n, ids]
+    if label_smoothing:
+        loss -= label_smoothing * p.mean(-1)
+    np.exp(p, out=p)
+    total = p.sum(-1, keepdims=True)
+    total[total == 0] = 1
+    loss = np.where(kept, loss + np.log(total[:, 0]), 0).astype(z.dtype)
+    y, weight = _reduce(loss, reduction, int(kept.sum()))
+
+    def vjp(g: Array) -> tuple[Any, ...]:
+        scale = np.where(kept, np.reshape(g, -1) * weight, 0).astype(z.dtype)  # (N,): g is () or (…)
+        gz = p * (scale / total[:, 0])[:, None]
+        gz[n, ids] -= (1 - label_smoothing) * scale
+        if label_smoothing:
+            gz -= (label_smoothing / V * scale)[:, None]
+        return (gz.reshape(logits.shape),)
+
+    return (y.reshape(targets.shape) if reduction == "none" else y), vjp
+
+
+@primitive
+def bce_with_logits(logits: Array, targets: Array, reduction: str = "mean") -> ValueAndVjp:
+    """-t log s(x) - (1 - t) log(1 - s(x)), s the sigmoid          logits (…), targets (…) in 0 … 1 -> () or (…)
+
+        loss = max(x, 0) - x t + log(1 + e^-|x|), which cannot overflow          dx = (s(x) - t) g / n, dt = -x g / n
+    """
+    x, t = logits, np.asarray(targets)
+    if t.shape != x.shape:
+        raise ValueError("bce_with_logits needs logits and targets of one shape")
+    if t.dtype != x.dtype:
+        t = t.astype(x.dtype)
+    small = np.exp(-np.abs(x))
+    y, weight = _reduce(np.asarray(np.maximum(x, 0) - x * t + np.log1p(small)), reduction, x.size)
+
+    def vjp(g: Array) -> tuple[Any, ...]:
+        s = np.where(x >= 0, 1, small) / (1 + small)
+        return (s - t) * (g * weight), -x * (g * weight)
+
+    return y, vjp
+
+
+def mse(x: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
+    """(x - y)^2, its mean, sum, or each          x (…), y (…) of one shape -> () or (…)"""
+    if np.shape(x) != np.shape(y):
+        raise ValueError(f"mse needs two arrays of one shape, not {np.shape(x)} and {np.shape(y)}")
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f'reduction is "mean", "sum" or "none", not {reduction!r}')
+    squares = (Tensor.__sub__(x, y) if isinstance(x, Tensor) else x - y) ** 2
+    return squares if reduction == "none" else squares.mean() if reduction == "mean" else squares.sum()

@@ -1,0 +1,140 @@
+"""Ops that set the scale of each vector: softmax, layer and RMS norm, unit length; and dropout, which keeps it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..core import Array, Tensor, ValueAndVjp, method, primitive
+
+
+def softmax_array(x: Array, axis: int = -1) -> Array:
+    """The softmax of a plain array, which the fused losses share. A line of -inf alone gives zeros, not NaN."""
+    top = np.max(x, axis, keepdims=True, initial=-np.inf)
+    top[~np.isfinite(top)] = 0
+    y = np.asarray(x - top)
+    np.exp(y, out=y)
+    total = np.sum(y, axis, keepdims=True)
+    total[total == 0] = 1
+    y /= total
+    return y
+
+
+@primitive
+def softmax(x: Array, axis: int = -1) -> ValueAndVjp:
+    """y = e^x / sum(e^x) along axis          gradient y * (g - sum(g * y))
+
+    Entries of -inf get weight 0; a line of nothing else is zeros, with gradient 0.
+    """
+    y = softmax_array(x, axis)
+
+    def vjp(g: Array) -> tuple[Any, ...]:
+        gx = g * y
+        gx -= y * np.sum(gx, axis, keepdims=True)
+        return (gx,)
+
+    return y, vjp
+
+
+@primitive
+def log_softmax(x: Array, axis: int = -1) -> ValueAndVjp:
+    """y = x - log(sum(e^x)) along axis          gradient g - e^y * sum(g)
+
+    A line of -inf alone stays -inf, with gradient g.
+    """
+    top = np.max(x, axis, keepdims=True, initial=-np.inf)
+    top[~np.isfinite(top)] = 0
+    y = np.asarray(x - top)
+    total = np.sum(np.exp(y), axis, keepdims=True)
+    total[total == 0] = 1
+    y -= np.log(total)
+    return y, lambda g: (g - np.exp(y) * np.sum(g, axis, keepdims=True),)
+
+
+@primitive
+def layer_norm(x: Array, weight: Array, bias: Array, eps: float = 1e-5) -> ValueAndVjp:
+    """y = weight * z + bias, z = (x - mean) / sqrt(var + eps) over the last axis          (Ba, Kiros and Hinton 2016)
+
+    x (…, D), weight (D), bias (D) -> (…, D)
+    dx = (h - mean(h) - z * mean(h * z)) / sqrt(var + eps), h = g * weight          dweight = sum(g * z), dbias = sum(g)
+    """
+    _check_width(x, weight, bias)
+    D = x.shape[-1]
+    z = x - np.mean(x, -1, keepdims=True)
+    scale = 1 / np.sqrt(np.einsum("...i,...i->...", z, z)[..., None] / D + eps)
+    scale = scale.astype(x.dtype, copy=False)
+    z *= scale
+    y = z * weight
+    y += bias
+
+    def vjp(g: Array) -> tuple[Any, ...]:
+        h = g * weight
+        along = np.einsum("...i,...i->...", h, z)[..., None] / D
+        h -= np.mean(h, -1, keepdims=True)
+        h -= z * along
+        h *= scale
+        g2 = g.reshape(-1, D)
+        return h, np.einsum("ni,ni->i", g2, z.reshape(-1, D)), np.ones(len(g2), g.dtype) @ g2
+
+    return y, vjp
+
+
+@primitive
+def rms_norm(x: Array, weight: Array, eps: float = 1e-6) -> ValueAndVjp:
+    """y = weight * z, z = x / sqrt(mean(x^2) + eps) over the last axis          (Zhang and Sennrich 2019)
+
+    x (…, D), weight (D) -> (…, D)          dx = (h - z * mean(h * z)) / sqrt(mean(x^2) + eps), h = g * weight
+    """
+    _check_width(x, weight)
+    D = x.shape[-1]
+    scale = 1 / np.sqrt(np.einsum("...i,...i->...", x, x)[..., None] / D + eps)
+    scale = scale.astype(x.dtype, copy=False)
+    z = x * scale
+
+    def vjp(g: Array) -> tuple[Any, ...]:
+        h = g * weight
+        h -= z * (np.einsum("...i,...i->...", h, z)[..., None] / D)
+        h *= scale
+        return h, np.einsum("ni,ni->i", g.reshape(-1, D), z.reshape(-1, D))
+
+    return z * weight, vjp
+
+
+def _check_width(x: Array, *vectors: Array) -> None:
+    if x.ndim == 0 or x.shape[-1] == 0 or any(v.shape != x.shape[-1:] for v in vectors):
+        raise ValueError("a norm needs x (…, D) with D > 0, and weight and bias (D)")
+
+
+@primitive
+def l2_normalise(x: Array, axis: int = -1, eps: float = 1e-12) -> ValueAndVjp:
+    """y = x / max(|x|, eps): unit length along axis          gradient (g - y * sum(g * y)) / |x|
+
+    A vector shorter than eps is divided by eps (the zero vector stays zero), with gradient g / eps.
+    """
+    length = np.sqrt(np.sum(x * x, axis, keepdims=True))
+    short = length < eps
+    length = np.where(short, x.dtype.type(eps), length)
+    y = x / length
+    return y, lambda g: ((g - np.where(short, 0, y * np.sum(g * y, axis, keepdims=True))) / length,)
+
+
+@method
+def cosine_similarity(x: Tensor, y: Tensor, axis: int = -1, eps: float = 1e-12) -> Tensor:
+    """Sum of l2_normalise(x) * l2_normalise(y): -1 … 1; 0 with a zero vector."""
+    return (l2_normalise(x, axis, eps) * l2_normalise(y, axis, eps)).sum(axis)
+
+
+@primitive
+def dropout(x: Array, p: float = 0.5, mask: Any = None, rng: np.random.Generator | None = None) -> ValueAndVjp:
+    """Entries zeroed with probability p, the others divided by 1 - p          (Srivastava et al. 2014)
+
+    Give either `mask` (true entries are kept) or the generator `rng` that draws one.          gradient: g, the same way
+    """
+    if not 0 <= p < 1:
+        raise ValueError(f"the dropout probability is in 0 … 1 (exclusive), not {p}")
+    if (mask is None) == (rng is None):
+        raise ValueError("dropout takes a mask or a generator, one of the two")
+    keep = np.asarray(mask, bool) if rng is None else rng.random(x.shape, np.float32) >= p
+    scale = keep * x.dtype.type(1 / (1 - p))
+    return x * scale, lambda g: (g * scale,)
