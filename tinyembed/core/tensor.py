@@ -401,12 +401,12 @@ def method(function: Method) -> Method:
 # -- the walk ----------------------------------------------------------------------------------------------------------
 
 
-def _walk(root: Any, g: Array) -> None:
+def _walk(root: Any, g: Any) -> None:
     """From the last node to the first: call each vjp once, send its entries to the parents, free the node.
 
     Leaves are collected on the side and get their `.grad` at the end, so that an error on the way changes none.
     """
-    grads: dict[Any, Any] = {root: g}  # nodes and leaves by identity
+    grads: dict[Any, Any] = {root: g}  # of nodes and leaves by identity
     owned: set[int] = set()  # births of nodes whose gradient is a sum the engine made itself, and may add to in place
     heap: list[tuple[int, Node]] = []
     if type(root) is Node:
@@ -415,7 +415,7 @@ def _walk(root: Any, g: Array) -> None:
         node = heappop(heap)[1]
         g = grads.pop(node)
         owned.discard(node.birth)
-        if type(g) is RowGrad:
+        if isinstance(g, RowGrad):
             g = g.to_dense()  # only a leaf keeps a RowGrad
         vjp, parents = node.vjp, node.parents
         if vjp is None:
@@ -425,10 +425,10 @@ def _walk(root: Any, g: Array) -> None:
         entries = vjp(g)
         if type(entries) is not tuple or len(entries) > len(parents):
             raise TypeError(f"the vjp of {node.op} must return a tuple of at most {len(parents)} entries")
-        for parent, gx in zip(parents, entries):
-            if parent is None or gx is None:
+        for parent, entry in zip(parents, entries):
+            if parent is None or entry is None:
                 continue
-            for x, gx in zip(parent, gx) if type(parent) is tuple else ((parent, gx),):
+            for x, gx in zip(parent, entry) if type(parent) is tuple else ((parent, entry),):
                 if x is None:
                     continue
                 if type(gx) is not RowGrad:
@@ -445,7 +445,7 @@ def _walk(root: Any, g: Array) -> None:
                         grads[x] += gx
                     else:
                         grads[x] = grads[x] + gx
-                        if type(grads[x]) is np.ndarray:
+                        if isinstance(grads[x], np.ndarray):
                             owned.add(x.birth)
                 else:
                     if x._changed > node.birth:
@@ -569,5 +569,6 @@ def _check_finite(y: Any, op: str, when: str, values: list[Any]) -> None:
     at = np.unravel_index(int(np.argmin(np.isfinite(y))), y.shape)
     ranges = [f"{x.dtype} {x.shape} in [{np.min(x):.4g}, {np.max(x):.4g}]" if x.size else f"{x.dtype} {x.shape}"
               for x in values if isinstance(x, np.ndarray)]
+    given = "its inputs" if when == "forward" else "the gradient it was given"
     raise FloatingPointError(f"{op} made {y[at]} at position {tuple(map(int, at))}, {when}; "
-                             f"{'its inputs' if when == 'forward' else 'the gradient it was given'}: {', '.join(ranges)}")
+                             f"{given}: {', '.join(ranges)}")

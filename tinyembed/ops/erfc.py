@@ -1,9 +1,10 @@
 """The normal distribution's Phi and phi on arrays, which NumPy lacks.
 
-    Phi(x) = erfc(-x / sqrt 2) / 2,  phi(x) = e^(-x^2/2) / sqrt(2 pi);  for z >= 0: erfc(z) = e^(-z^2) p(t), t = 1 / (1 + z/3)
+    Phi(x) = erfc(-x / sqrt 2) / 2          phi(x) = e^(-x^2/2) / sqrt(2 pi)
+    erfc(z) = e^(-z^2) p(t), t = 1 / (1 + z/3), for z >= 0
 
-p is smooth on 0 < t <= 1, so a polynomial through Chebyshev points of Python's own `math.erfc` has it: degree
-10 for float32, 20 for float64. The factor e^(-z^2) is the density that the gradient needs as well.
+p is smooth on 0 < t <= 1, so a polynomial through values of Python's own `math.erfc` at Chebyshev points is as good as
+p: of degree 10 for float32, 20 for float64. The factor e^(-z^2) is the density that the gradient needs as well.
 """
 
 from __future__ import annotations

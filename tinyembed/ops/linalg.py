@@ -39,7 +39,10 @@ def matmul(x: Array, y: Array) -> ValueAndVjp:
 
 @primitive
 def linear(x: Array, W: Array, b: Array | None = None) -> ValueAndVjp:
-    """x W^T + b in one op          x (…, n), W (m, n), b (m) -> (…, m)          gradients g W, g^T x, g summed to (m)"""
+    """x W^T + b in one op
+
+    x (…, n), W (m, n), b (m) -> (…, m)          gradients g W, g^T x, and g summed to (m)
+    """
     if W.ndim != 2 or x.ndim == 0 or x.shape[-1] != W.shape[1] or (b is not None and b.shape != W.shape[:1]):
         raise ValueError("linear needs x (…, n), W (m, n), b (m)")
     m, n = W.shape

@@ -57,7 +57,7 @@ def embedding(W: Any, ids: Any) -> ValueAndVjp:
 
 @primitive(rows=True)
 def getitem(x: Any, index: Any) -> ValueAndVjp:
-    """x[index] as in NumPy: slices, integers, None, …, integer arrays, boolean masks; negative indices count from the end
+    """x[index] as in NumPy: slices, integers, None, …, integer arrays, boolean masks; negatives count from the end
 
     The gradient puts g back where the entries came from, adding where an integer index repeats. Integer rows of a
     matrix, `W[ids]`, give a RowGrad.

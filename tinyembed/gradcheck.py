@@ -1,0 +1,206 @@
+"""Finite differences against the engine: does backward compute what the forward's values say?
+
+A derivative along a direction u is measured from five values of the function,
+
+    f'(x) u  =  (4 d(h) - d(2h)) / 3 + O(h^4),     d(h) = (f(x + h u) - f(x - h u)) / 2 h,
+
+in float64. The same five values give the slope from the right and the slope from the left. Where those differ however
+small h becomes, the point is at a kink, a tie or a jump, and there is no derivative to compare with: a KinkError,
+which speaks of the point, not of the gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from .core import Array, RowGrad, Tensor, no_grad
+
+STEPS = (2e-4, 2e-5, 2e-6)  # tried in turn: a smaller one gets clear of a kink nearby
+FULL_LIMIT = 200  # up to this many input and output entries, the default is the full Jacobian
+EPS = float(np.finfo(np.float64).eps)
+
+
+class GradientError(AssertionError):
+    """A gradient is not the derivative of the forward."""
+
+
+class KinkError(ValueError):
+    """The function has no derivative at the point where its gradient was to be checked."""
+
+
+def check_gradients(f: Any, *inputs: Any, full: bool | None = None, rtol: float = 1e-6, atol: float = 1e-8,
+                    rng: np.random.Generator | None = None) -> float:
+    """Compare the gradients of `f(*inputs)` with finite differences; return the largest difference found.
+
+    `f` is a function of tensors, or a module, whose parameters are then checked as well (a tied one once). Floating
+    inputs are checked, in float64; integers, booleans and whatever is no array are passed on as they are. The output is
+    a tensor of any shape, or a tuple of them.
+
+    full=True    every entry of the Jacobian: entries of all outputs times entries of all inputs.
+    full=False   for each input and parameter, the derivative of a random combination of the outputs along a random
+                 direction: a handful of evaluations, whatever the size.
+    full=None    the first for up to 200 entries in and 200 out, else the second.
+
+    A difference beyond `atol + rtol * size`, plus what rounding explains, raises GradientError with the name of the
+    input or parameter, its worst entry, both values and the tolerance. A point at a kink raises KinkError. A function
+    that gives two values for one input (dropout with a generator, say) raises ValueError. Values, dtypes and `.grad` of
+    the parameters are left as they were.
+
+    >>> import tinyembed as te
+    >>> check_gradients(lambda x: x.tanh() * x, te.Tensor([0.5, -2.0])) < 1e-9
+    True
+    >>> check_gradients(te.ops.relu, te.Tensor([0.0]))
+    Traceback (most recent call last):
+    tinyembed.gradcheck.KinkError: at a kink, a tie or a jump: ...
+    """
+    rng = np.random.default_rng(0) if rng is None else rng
+    leaves: dict[str, Tensor] = {}
+    arguments: list[Any] = []
+    for i, x in enumerate(inputs):
+        array = x.data if isinstance(x, Tensor) else x
+        if isinstance(array, float) or (isinstance(array, np.ndarray) and array.dtype.kind == "f"):
+            arguments.append(Tensor(np.array(array, np.float64), requires_grad=True))
+            leaves[f"input {i}"] = arguments[-1]
+        else:
+            arguments.append(x)
+    if hasattr(f, "named_parameters"):
+        leaves.update((name, p) for name, p in f.named_parameters() if p.requires_grad)
+    if not leaves:
+        raise ValueError("nothing to check: no floating input, no parameter that requires a gradient")
+
+    def run() -> list[Tensor]:
+        return list(_tensors(f(*arguments)))
+
+    def values() -> Array:
+        with no_grad():
+            return np.concatenate([np.ravel(y.data).astype(np.float64) for y in run()])
+
+    with _in_float64(list(leaves.values())):
+        here = values()
+        if not np.array_equal(here, values(), equal_nan=True):
+            raise ValueError("f gives two values for the same input; fix its mask or generator, or call .eval()")
+        if not np.isfinite(here).all():
+            raise ValueError("f is not finite here, so its differences are not either; te.debug_nan() names the op")
+        if full is None:
+            full = max(here.size, sum(x.size for x in leaves.values())) <= FULL_LIMIT
+        # Rows of `weights` are the combinations of outputs that are compared: all single ones, or one at random.
+        weights = np.eye(here.size) if full else rng.normal(size=(1, here.size))
+        gradients = [_gradients(run, w, leaves) for w in weights]
+        worst = 0.0
+        for name, leaf in leaves.items():
+            g = np.array([gradient[name] for gradient in gradients]).reshape(len(weights), leaf.size)
+            worst = max(worst, _compare(name, leaf, g, lambda: weights @ values(), full, rtol, atol, rng))
+    return worst
+
+
+def _gradients(run: Callable[[], list[Tensor]], w: Array, leaves: dict[str, Tensor]) -> dict[str, Array]:
+    """What backward gives each leaf for the number sum(w * outputs)."""
+    for leaf in leaves.values():
+        leaf.zero_grad()
+    outputs = run()
+    pieces = np.split(w, np.cumsum([y.size for y in outputs])[:-1])
+    total = sum(((y * piece.reshape(y.shape)).sum() for y, piece in zip(outputs, pieces)), Tensor(0.0))
+    if total.requires_grad:
+        total.backward()
+    grads = {name: leaf.grad for name, leaf in leaves.items()}
+    return {name: np.zeros(leaves[name].shape) if g is None else g.to_dense() if isinstance(g, RowGrad) else g
+            for name, g in grads.items()}
+
+
+def _compare(name: str, leaf: Tensor, g: Array, f: Callable[[], Array], full: bool, rtol: float, atol: float,
+             rng: np.random.Generator) -> float:
+    """Differences along each coordinate (full), or along one random direction and, if that fails, along coordinates."""
+    n = leaf.size
+    if full:
+        return max((_along(name, leaf, g, _unit(n, j), j, f, rtol, atol) for j in range(n)), default=0.0)
+    if n == 0:
+        return 0.0
+    u = rng.normal(size=n)
+    try:
+        return _along(name, leaf, g, u / np.linalg.norm(u), None, f, rtol, atol)
+    except GradientError as error:  # find an entry to blame: the largest ones, and some at random
+        likely = {*np.argsort(-np.abs(g[0]))[:50].tolist(), *rng.integers(n, size=50).tolist()}
+        blame = max(sorted(likely), key=lambda j: abs(g[0, j] - _slope(leaf, _unit(n, j), f, name)[0][0]))
+        _along(name, leaf, g, _unit(n, blame), blame, f, rtol, atol)
+        raise error
+
+
+def _along(name: str, leaf: Tensor, g: Array, u: Array, entry: int | None, f: Callable[[], Array], rtol: float,
+           atol: float) -> float:
+    """Compare along u; the largest difference, or GradientError."""
+    measured, noise = _slope(leaf, u, f, name)
+    computed = g @ u
+    difference = np.abs(computed - measured)
+    tolerance = atol + rtol * np.maximum(np.abs(computed), np.abs(measured)) + noise
+    k = int(np.argmax(difference / tolerance))
+    if not difference[k] <= tolerance[k]:
+        where = "along a random direction" if entry is None else f"at {_position(entry, leaf.shape)}"
+        output = f", output entry {k}" if len(g) > 1 else ""
+        raise GradientError(f"{name} {leaf.shape}, {where}{output}: backward gives {computed[k]:.10g}, "
+                            f"differences give {measured[k]:.10g}; tolerance {tolerance[k]:.2g}")
+    return float(difference.max())
+
+
+def _slope(leaf: Tensor, u: Array, f: Callable[[], Array], name: str) -> tuple[Array, Array]:
+    """(derivative of f along u, how much of it may be rounding), each of f's shape."""
+    base, direction = leaf._data, u.reshape(leaf.shape)
+    try:
+        for h in STEPS:
+            at = {}
+            for i in (-2, -1, 0, 1, 2):
+                leaf._data = base + (i * h) * direction
+                at[i] = f()
+            right = (4 * at[1] - 3 * at[0] - at[2]) / (2 * h)
+            left = (3 * at[0] - 4 * at[-1] + at[-2]) / (2 * h)
+            near, far = (at[1] - at[-1]) / (2 * h), (at[2] - at[-2]) / (4 * h)
+            noise = 30 * EPS * (np.abs(at[0]) + np.abs(at[0]).max()) / h
+            # At a kink left and right differ, at a jump near and far do; both agree to O(h^2) where f is smooth.
+            gap = np.maximum(np.abs(right - left), np.abs(near - far)) - 1e-4 * (np.abs(right) + np.abs(left)) - noise
+            if not (gap > 1e-6).any():
+                return (4 * near - far) / 3, noise
+    finally:
+        leaf._data = base
+    k = int(np.argmax(gap))
+    where = _position(int(np.argmax(np.abs(u))), leaf.shape)
+    raise KinkError(f"at a kink, a tie or a jump: {name} {leaf.shape} near {where} has slope {left[k]:.6g} "
+                    f"on one side and {right[k]:.6g} on the other; check at another point")
+
+
+def _unit(n: int, j: int) -> Array:
+    u = np.zeros(n)
+    u[j] = 1
+    return u
+
+
+def _position(j: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(j, shape))
+
+
+def _tensors(result: Any) -> Iterator[Tensor]:
+    """The floating tensors in nested tuples and lists."""
+    if isinstance(result, (tuple, list)):
+        for part in result:
+            yield from _tensors(part)
+    elif isinstance(result, Tensor):
+        if result.dtype.kind == "f":
+            yield result
+    else:
+        raise TypeError(f"f must return a Tensor or a tuple of them, not {type(result).__name__}")
+
+
+@contextmanager
+def _in_float64(leaves: list[Tensor]) -> Iterator[None]:
+    """The stored arrays in float64 for a while. Past the checks of `.data` on purpose: everything is put back."""
+    before = [(x, x._data, x.grad) for x in leaves]
+    try:
+        for x in leaves:
+            x._data = x._data.astype(np.float64)
+        yield
+    finally:
+        for x, data, grad in before:
+            x._data = data
+            x.grad = grad

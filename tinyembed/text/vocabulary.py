@@ -1,0 +1,262 @@
+"""Text as a list of tokens, and the vocabulary that numbers them."""
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from tinyembed.files import atomic_write
+
+UNKNOWN = "<unk>"
+FORMAT = "tinyembed vocabulary 1"
+
+_TOKEN = re.compile(
+    r"\d+(?:[.,]\d+)+"  # 3.14 and 1,000,000
+    r"|\w+(?:['’]\w+)*"  # word, don't, __init__, 42
+    r"|\S"  # any other character that is no space
+)
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_CLOSING = frozenset(",.;:!?%)]}’”…")  # no space before
+_OPENING = frozenset("([{$‘“")  # no space after
+_JOINING = frozenset("-/")  # neither
+_QUOTES = frozenset("'\"`")  # opening and closing by turns
+
+
+def words_and_punctuation(text: str, lower: bool = True) -> list[str]:
+    """Cut a text into words, numbers and punctuation marks; nothing but white space is lost.
+
+    text: any string.
+    lower: make the text lower case first.
+
+    A word is a run of letters, digits and underscores, with the apostrophes inside it; a number keeps the points and
+    commas inside it; every other character is a token of its own. A combining accent counts as such a character: if
+    your text has them, compose it first with `unicodedata.normalize("NFC", text)`.
+
+    >>> words_and_punctuation("Don't pay $3.50: call __init__()!")
+    ["don't", 'pay', '$', '3.50', ':', 'call', '__init__', '(', ')', '!']
+    """
+    return _TOKEN.findall(text.lower() if lower else text)
+
+
+def detokenise(tokens: Iterable[str]) -> str:
+    """Join words and punctuation into a line that reads well.
+
+    tokens: words and marks as `words_and_punctuation` makes them.
+
+    Where the spaces stood is not known any more and is guessed from the marks: none before a comma, none after an
+    opening bracket, none around a hyphen, straight quotes open and close by turns. The guess never changes a token:
+    cutting the line again gives `tokens` back.
+
+    >>> detokenise(["he", "said", ":", '"', "well", "-", "known", "(", "to", "me", ")", '"', "."])
+    'he said: "well-known (to me)".'
+    """
+    pieces: list[str] = []
+    open_quotes: set[str] = set()
+    glued = True  # no space at the start of the line
+    for token in tokens:
+        opens_quote = token in _QUOTES and token not in open_quotes
+        if not (glued or token in _CLOSING or token in _JOINING or token in open_quotes):
+            pieces.append(" ")
+        pieces.append(token)
+        glued = token in _OPENING or token in _JOINING or opens_quote
+        if token in _QUOTES:
+            open_quotes ^= {token}
+    return "".join(pieces)
+
+
+class Vocabulary:
+    """A numbered list of distinct tokens, and how often each was seen.
+
+    tokens: the token of each id, in order; distinct strings that UTF-8 can hold (no lone surrogates).
+    counts (V,): how often each was seen; integers, none negative.
+
+    Attributes: `tokens`, a list of V strings; `counts` (V,) int64; `index`, a dict from token to id. They describe
+    one another: build a new vocabulary rather than change one. `len(vocabulary)` is V, `token in vocabulary` asks
+    whether a token has an id of its own. Raises TypeError or ValueError for tokens or counts that are not as said.
+
+    >>> vocabulary = Vocabulary(["<unk>", "cat", "dog"], [0, 5, 3])
+    >>> len(vocabulary), "cat" in vocabulary, vocabulary.index["dog"]
+    (3, True, 2)
+    """
+
+    tokens: list[str]
+    counts: npt.NDArray[np.int64]
+    index: dict[str, int]
+
+    def __init__(self, tokens: Iterable[str], counts: npt.ArrayLike) -> None:
+        self.tokens = _checked_tokens(tokens)
+        self.index = {token: id for id, token in enumerate(self.tokens)}
+        if len(self.index) < len(self.tokens):
+            twice = next(token for id, token in enumerate(self.tokens) if self.index[token] != id)
+            raise ValueError(f"token {twice!r} stands twice in the vocabulary: tokens must be distinct")
+        given = np.asarray(counts)
+        if given.shape != (len(self.tokens),):
+            raise ValueError(f"{len(self.tokens)} tokens need as many counts, got counts of shape {given.shape}")
+        if given.size and given.dtype.kind not in "iu":
+            raise TypeError(f"counts must be 64-bit integers, got {given.dtype}")
+        self.counts = given.astype(np.int64)
+        if (self.counts < 0).any():  # a uint64 beyond int64 has become negative, and is caught too
+            position = int(np.argmax(self.counts < 0))
+            raise ValueError(f"count {given[position]} at position {position} is not between 0 and 2^63 - 1")
+
+    @classmethod
+    def build(
+        cls,
+        documents_of_tokens: Iterable[Iterable[str]],
+        max_size: int | None = None,
+        min_count: int = 1,
+        specials: Iterable[str] = (UNKNOWN, "<end>"),
+    ) -> "Vocabulary":
+        """Count the tokens of a corpus and number them: the specials first, then the most frequent.
+
+        documents_of_tokens: one iterable of tokens for each document.
+        max_size: how many tokens to keep at most, the specials included; None for all.
+        min_count: tokens seen less often than this are dropped.
+        specials: tokens that get the first ids whether or not they are seen.
+
+        Equal counts stand in alphabetical order (by code point), so a corpus has one vocabulary, whatever the hash
+        seed. The count of `<unk>`, if it is among the specials, includes all that was dropped. Raises TypeError for
+        a document that is a plain string, ValueError for a `max_size` below the number of specials or a `min_count`
+        below 1.
+
+        >>> vocabulary = Vocabulary.build([["a", "b", "a"], ["c", "b", "d"]], max_size=4)
+        >>> vocabulary.tokens, vocabulary.counts
+        (['<unk>', '<end>', 'a', 'b'], array([2, 0, 2, 2]))
+        """
+        specials = _checked_tokens(specials)
+        if max_size is not None and max_size < len(specials):
+            raise ValueError(f"max_size {max_size} leaves no room for the {len(specials)} specials {specials}")
+        if min_count < 1:
+            raise ValueError(f"min_count must be at least 1, got {min_count}")
+        seen: Counter[str] = Counter()
+        for position, document in enumerate(documents_of_tokens):
+            if isinstance(document, str):
+                raise TypeError(
+                    f"document {position} is a string, so its characters would be the tokens: give a list of tokens "
+                    "for each document, for instance words_and_punctuation(text)"
+                )
+            seen.update(document)
+        _checked_tokens(seen)
+        counts = {token: seen.pop(token, 0) for token in specials}
+        frequent = [(token, count) for token, count in seen.items() if count >= min_count]
+        frequent.sort(key=lambda entry: (-entry[1], entry[0]))
+        counts.update(frequent[: None if max_size is None else max_size - len(specials)])
+        if UNKNOWN in specials:
+            counts[UNKNOWN] += sum(count for token, count in seen.items() if token not in counts)
+        return cls(specials + list(counts)[len(specials) :], list(counts.values()))
+
+    def encode(self, tokens: Iterable[str]) -> npt.NDArray[np.int64]:
+        """Look up the id of each token.
+
+        tokens (N of them) -> ids (N,) int64. A token without an id of its own gets that of `<unk>`; no tokens give an
+        empty array. Raises TypeError for a plain string, ValueError for an unknown token where the vocabulary has no
+        `<unk>`.
+
+        >>> Vocabulary(["<unk>", "cat", "dog"], [0, 5, 3]).encode(["dog", "cow", "cat"])
+        array([2, 0, 1])
+        """
+        if isinstance(tokens, str):
+            raise TypeError("encode takes a list of tokens, got a string: use words_and_punctuation(text)")
+        tokens = list(tokens)
+        unknown = self.index.get(UNKNOWN, -1)
+        ids = np.array([self.index.get(token, unknown) for token in tokens], dtype=np.int64)
+        if unknown < 0 and (ids < 0).any():
+            position = int(np.argmax(ids < 0))
+            raise ValueError(
+                f"token {tokens[position]!r} at position {position} is not in the vocabulary, which has no {UNKNOWN}"
+            )
+        return ids
+
+    def decode(self, ids: Iterable[int] | npt.NDArray[np.integer]) -> list[str]:
+        """Look up the token of each id.
+
+        ids (N,), integers from 0 to V - 1 -> N tokens. Raises TypeError for an id that is no integer, ValueError for
+        one that is outside the vocabulary; nothing wraps round.
+
+        >>> Vocabulary(["<unk>", "cat", "dog"], [0, 5, 3]).decode([2, 0, 1])
+        ['dog', '<unk>', 'cat']
+        """
+        V = len(self.tokens)
+        tokens = []
+        for position, id in enumerate(ids):
+            if isinstance(id, bool) or not isinstance(id, (int, np.integer)):
+                raise TypeError(f"id {id!r} at position {position} is not an integer but {type(id).__name__}")
+            if not 0 <= id < V:
+                raise ValueError(f"id {id} at position {position} is outside the vocabulary: {V} tokens (0 … {V - 1})")
+            tokens.append(self.tokens[id])
+        return tokens
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the vocabulary to a JSON file in UTF-8: a list of tokens and a list of counts.
+
+        path: the file to write; it holds the old bytes or the new ones, never a part. Raises OSError.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Vocabulary(["<unk>", "naïve"], [0, 5]).save(folder + "/words.json")
+        ...     Vocabulary.load(folder + "/words.json").tokens
+        ['<unk>', 'naïve']
+        """
+        content = {"format": FORMAT, "tokens": self.tokens, "counts": self.counts.tolist()}
+        atomic_write(path, json.dumps(content, ensure_ascii=False, indent=0).encode("utf-8"))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Vocabulary":
+        """Read a vocabulary that `save` wrote.
+
+        path: the JSON file. Raises OSError if it can not be read, ValueError with the reason if it is not the file
+        of a vocabulary.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = folder + "/words.json"
+        ...     atomic_write(path, b'{"format": "tinyembed vocabulary 1", "tokens": ["a"], "counts": [-1]}')
+        ...     Vocabulary.load(path)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+            ...
+        ValueError: ...words.json is not a vocabulary: count -1 at position 0 is not between 0 and 2^63 - 1
+        """
+        raw = Path(path).read_bytes()
+        try:
+            content = json.loads(raw.decode("utf-8"))
+            if not isinstance(content, dict) or content.get("format") != FORMAT:
+                raise ValueError(f"it does not say that its format is {FORMAT!r}")
+            tokens, counts = content.get("tokens"), content.get("counts")
+            if type(tokens) is not list or type(counts) is not list:
+                raise ValueError("it must have a list of tokens and a list of counts")
+            if any(type(count) is not int for count in counts):
+                raise ValueError("its counts must be integers")
+            return cls(tokens, np.array(counts, dtype=np.int64))
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise ValueError(f"{os.fspath(path)} is not a vocabulary: {error}") from error
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __contains__(self, token: object) -> bool:
+        return token in self.index
+
+    def __repr__(self) -> str:
+        first = ", ".join(map(repr, self.tokens[:5])) + (", …" if len(self) > 5 else "")
+        return f"Vocabulary({len(self)} tokens: {first})"
+
+
+def _checked_tokens(tokens: Iterable[str]) -> list[str]:
+    """A list of the tokens, each a string that a UTF-8 file can hold; noticed here rather than at the first save."""
+    if isinstance(tokens, str):
+        raise TypeError(f"expected a list of tokens, got the string {tokens!r}")
+    tokens = list(tokens)
+    for position, token in enumerate(tokens):
+        if not isinstance(token, str):
+            raise TypeError(f"token {token!r} at position {position} is not a string but {type(token).__name__}")
+        if _SURROGATE.search(token):
+            raise ValueError(
+                f"token {token!r} at position {position} has a lone surrogate, which UTF-8 can not hold: clean the "
+                'text first with text.encode("utf-8", "replace").decode("utf-8")'
+            )
+    return tokens
