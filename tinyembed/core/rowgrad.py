@@ -98,16 +98,17 @@ class RowGrad:
 
 
 def norm(x: Array) -> float:
-    """Euclidean norm of all entries, as a float64 sum that a large float32 array can neither overflow nor stall.
+    """Euclidean norm of all entries. Blocks are squared in x's dtype and added in float64, so that a long float32 array
+    does not stall; where a square would overflow or vanish, all is done in float64.
 
     >>> norm(np.array([[3., 0.], [0., 4.]], np.float32))
     5.0
     """
     flat = x.reshape(-1)
-    squares = 0.0
-    for i in range(0, flat.size, 65536):
-        block = flat[i:i + 65536].astype(np.float64)
-        squares += float(block @ block)
+    blocks = [flat[i:i + 65536] for i in range(0, flat.size, 65536)]
+    squares = sum(float(block @ block) for block in blocks)
+    if not 1e-30 < squares < np.inf and x.dtype != np.float64:
+        squares = sum(float(np.square(block, dtype=np.float64).sum()) for block in blocks)
     return float(np.sqrt(squares))
 
 

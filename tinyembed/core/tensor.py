@@ -145,7 +145,7 @@ class Tensor:
                              f"{self.shape}; make a new one")
         if not np.can_cast(value.dtype, self.dtype, "same_kind"):
             raise TypeError(f"cannot assign {value.dtype} data to a {type(self).__name__} of {self.dtype}")
-        self._data = np.array(value, self.dtype)
+        self._data = np.array(value, self.dtype, order="C")
         self.mark_changed()
 
     def mark_changed(self) -> None:
@@ -500,7 +500,7 @@ def _new_array(data: Any) -> Array:
     if isinstance(data, np.memmap):
         return data.view(np.ndarray)
     try:
-        array = np.array(data)
+        array = np.array(data, order="C")
     except ValueError as error:
         raise ValueError(f"a Tensor needs numbers in rows of equal length: {error}") from None
     if not isinstance(data, (np.ndarray, np.generic)) and array.dtype == np.float64:

@@ -1,0 +1,38 @@
+"""The affine layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..core import Parameter, Tensor, fresh_rng
+from ..ops import linear
+from .module import Module
+
+
+class Linear(Module):
+    """y = x W^T + b          x (…, in_features) -> y (…, out_features)
+
+    weight (out_features, in_features) and bias (out_features) start uniform in ±1/sqrt(in_features), as in PyTorch.
+    Raises ValueError for another width, with both shapes.
+
+    >>> Linear(3, 2)(Tensor([[1.0, 2.0, 3.0]])).shape
+    (1, 2)
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, *,
+                 rng: np.random.Generator | None = None, dtype: Any = np.float32) -> None:
+        rng = fresh_rng() if rng is None else rng
+        bound = 1 / np.sqrt(max(in_features, 1))
+        self.in_features, self.out_features = in_features, out_features
+        self.weight = Parameter(rng.uniform(-bound, bound, (out_features, in_features)).astype(dtype))
+        self.bias = Parameter(rng.uniform(-bound, bound, out_features).astype(dtype)) if bias else None
+
+    def forward(self, x: Any) -> Tensor:
+        if np.ndim(x) == 0 or np.shape(x)[-1] != self.in_features:
+            raise ValueError(f"{self._title()} takes x (…, {self.in_features}), got {np.shape(x)}")
+        return linear(x, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_features} -> {self.out_features}" + ", no bias" * (self.bias is None)

@@ -1,0 +1,209 @@
+"""Module: a thing with parameters and a forward. No registration: the parameters are found by looking."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..core import Array, Parameter, Tensor
+
+
+class Module:
+    """Base of layers and models. Subclasses set attributes in `__init__` and define `forward`.
+
+    Parameters and modules are found among the attributes, and in lists, tuples and dicts held by them, in the order
+    they were set; an object that appears twice (a tied table) counts once, under its first name.
+
+    >>> class Scale(Module):
+    ...     def __init__(self):
+    ...         self.factor = Parameter(np.float32(2.0))
+    ...     def forward(self, x):
+    ...         return x * self.factor
+    >>> scale = Scale()
+    >>> scale(Tensor([1.0, 3.0])).data, [name for name, p in scale.named_parameters()]
+    (array([2., 6.], dtype=float32), ['factor'])
+    """
+
+    training = True
+
+    def forward(self, *args: Any, **options: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} defines no forward")
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return self.forward(*args, **options)
+
+    # -- what is inside ------------------------------------------------------------------------------------------------
+
+    def _walk(self, prefix: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, Any]]:
+        """(dotted name, object) of this module, and of every parameter and module inside, each once."""
+        seen = set() if seen is None else seen
+        if id(self) in seen:
+            return
+        seen.add(id(self))
+        yield prefix, self
+        for name, value in _entries(vars(self), prefix):
+            if isinstance(value, Module):
+                yield from value._walk(name, seen)
+            elif id(value) not in seen:
+                seen.add(id(value))
+                yield name, value
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """(dotted name, parameter), each parameter once."""
+        return ((name, x) for name, x in self._walk() if isinstance(x, Parameter))
+
+    def parameters(self) -> list[Parameter]:
+        return [p for _, p in self.named_parameters()]
+
+    def named_modules(self) -> Iterator[tuple[str, Module]]:
+        """(dotted name, module), this one first under the empty name."""
+        return ((name, x) for name, x in self._walk() if isinstance(x, Module))
+
+    # -- modes ---------------------------------------------------------------------------------------------------------
+
+    def train(self, on: bool = True) -> Any:
+        """Training mode for this module and all inside (dropout drops); returns the module."""
+        for _, module in self.named_modules():
+            module.training = on
+        return self
+
+    def eval(self) -> Any:
+        """Evaluation mode: `train(False)`."""
+        return self.train(False)
+
+    def freeze(self, on: bool = True) -> Any:
+        """Take all parameters inside out of training (`requires_grad = False`), or with on=False back in."""
+        for p in self.parameters():
+            p.requires_grad = not on
+            p.zero_grad()
+        return self
+
+    def zero_grad(self) -> None:
+        for p in self.parameters():
+            p.zero_grad()
+
+    # -- state ---------------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Array]:
+        """Name -> a copy of the parameter's array."""
+        return {name: p.data.copy() for name, p in self.named_parameters()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Set every parameter from arrays or tensors of the same names and shapes.
+
+        Raises ValueError naming all that is missing, unexpected or misshapen, and then has changed nothing.
+
+        >>> from tinyembed.nn import Linear
+        >>> Linear(3, 2).load_state_dict({"weight": np.zeros((3, 2)), "bais": np.zeros(2)})
+        Traceback (most recent call last):
+        ValueError: state does not fit Linear(3 -> 2): missing bias; unexpected bais; weight is (3, 2), should be (2, 3)
+        """
+        mine = dict(self.named_parameters())
+        arrays = {name: x.data if isinstance(x, Tensor) else np.asarray(x) for name, x in state.items()}
+        wrong = [f"missing {name}" for name in mine if name not in arrays]
+        wrong += [f"unexpected {name}" for name in arrays if name not in mine]
+        for name, p in mine.items():
+            x = arrays.get(name)
+            if x is not None and x.shape != p.shape:
+                wrong.append(f"{name} is {x.shape}, should be {p.shape}")
+            elif x is not None and x.dtype.kind not in "fiu":
+                wrong.append(f"{name} holds {x.dtype}")
+        if wrong:
+            raise ValueError(f"state does not fit {self._title()}: {'; '.join(wrong)}")
+        for name, p in mine.items():
+            p.data = arrays[name].astype(p.dtype)
+
+    # -- looks ---------------------------------------------------------------------------------------------------------
+
+    def extra_repr(self) -> str:
+        """What stands in the brackets of the repr; subclasses give their sizes."""
+        return ""
+
+    def _title(self) -> str:
+        return f"{type(self).__name__}({self.extra_repr()})"
+
+    def __repr__(self) -> str:
+        """The module and what is inside it, as an indented outline."""
+        lines = [self._title()]
+        for name, x in _entries(vars(self)):
+            if isinstance(x, Module):
+                first, *others = repr(x).split("\n")
+                lines += [f"  {name}: {first}", *(f"  {line}" for line in others)]
+        return "\n".join(lines)
+
+    def summary(self) -> str:
+        """A table of all parameters: name, shape, count; tied ones once, frozen ones marked.
+
+        >>> from tinyembed.nn import Linear
+        >>> print(Linear(3, 2).summary())
+        parameter   shape    count
+        weight      (2, 3)       6
+        bias        (2,)         2
+        total                    8
+        """
+        rows = [(name + " (frozen)" * (not p.requires_grad), str(p.shape), f"{p.size:,}")
+                for name, p in self.named_parameters()]
+        rows = [("parameter", "shape", "count"), *rows, ("total", "", f"{sum(p.size for p in self.parameters()):,}")]
+        a, b, c = (max(len(row[i]) for row in rows) for i in range(3))
+        return "\n".join(f"{name:<{a}}   {shape:<{b}}   {count:>{c}}" for name, shape, count in rows)
+
+
+def _entries(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted name, parameter or module) in a dict, list or tuple, nested ones included, in insertion order."""
+    for key, value in values.items() if isinstance(values, dict) else enumerate(values):
+        name = f"{prefix}.{key}" if prefix else str(key)
+        if isinstance(value, (Module, Parameter)):
+            yield name, value
+        elif isinstance(value, (dict, list, tuple)):
+            yield from _entries(value, name)
+
+
+class ModuleList(Module):
+    """A list of modules; a plain list as an attribute serves as well. This one has a name and can be indexed.
+
+    >>> blocks = ModuleList([Module(), Module()])
+    >>> len(blocks), [name for name, _ in blocks.named_modules()]
+    (2, ['', '0', '1'])
+    """
+
+    def __init__(self, modules: Any = ()) -> None:
+        for module in modules:
+            self.append(module)
+
+    def append(self, module: Module) -> None:
+        if not isinstance(module, Module):
+            raise TypeError(f"a {type(self).__name__} holds modules, not {type(module).__name__}")
+        setattr(self, str(len(self)), module)
+
+    def __len__(self) -> int:
+        return sum(name.isdecimal() for name in vars(self))
+
+    def __iter__(self) -> Iterator[Any]:
+        return (vars(self)[str(i)] for i in range(len(self)))
+
+    def __getitem__(self, i: int) -> Any:
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"module {i} of a list of {len(self)}")
+        return vars(self)[str(i % len(self))]
+
+
+class Sequential(ModuleList):
+    """Modules one after the other: the output of each is the input of the next.
+
+    >>> from tinyembed.nn import Dropout, Linear
+    >>> Sequential(Linear(3, 8), Dropout(0.1), Linear(8, 2))
+    Sequential()
+      0: Linear(3 -> 8)
+      1: Dropout(p=0.1)
+      2: Linear(8 -> 2)
+    """
+
+    def __init__(self, *modules: Module) -> None:
+        super().__init__(modules)
+
+    def forward(self, x: Any) -> Any:
+        for module in self:
+            x = module(x)
+        return x

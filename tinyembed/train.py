@@ -1,0 +1,242 @@
+"""The one training loop: a true loss, clipping, bad steps named before they do harm, a Ctrl-C that breaks no step."""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from .core import RowGrad, Tensor, no_grad, norm
+from .optim import Optimizer, clip_grad_norm
+
+Loss = Callable[..., Tensor]
+
+
+@dataclass
+class History:
+    """What a run of `fit` has measured.
+
+    train      (step, float64 mean loss over the examples since the entry before), one entry every `every` steps
+    held_out   (step, float64 mean loss over the held-out batches), at the same steps and at the end
+    """
+
+    train: list[tuple[int, float]] = field(default_factory=list)
+    held_out: list[tuple[int, float]] = field(default_factory=list)
+    steps: int = 0
+    seconds: float = 0.0
+    interrupted: bool = False
+
+
+def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss | None = None,
+        epochs: int | None = None, steps: int | None = None, held_out: Iterable[Any] | None = None, every: int = 100,
+        clip_norm: float | None = None, schedule: Callable[[int], float] | None = None,
+        progress: bool = True) -> History:
+    """Train: for each batch, loss, backward, clipping, step.
+
+    batches     re-iterable; each batch a tuple of arrays whose first axis are the examples, such as `NextTokenBatches`
+    loss        `loss(model, *batch)` -> the mean over the batch's examples; `model.loss(*batch)` if not given
+    epochs      passes over the batches; one if neither this nor `steps` is given
+    steps       how many steps, over as many epochs as that takes; with both, training ends at whichever comes first
+    held_out    batches that are only evaluated, in eval mode, every `every` steps and at the end
+    clip_norm   largest joint norm of the gradients (`optim.clip_grad_norm`)
+    schedule    step (from 0) -> learning rate
+    progress    a bar (tqdm) if that is installed, else a line at the start and at every report
+
+    Loss and gradients are looked at before each step: if one is NaN or infinite, FloatingPointError says at which step
+    and in which parameter, and nothing has been changed. Ctrl-C ends training after the running step: fit returns, with
+    `interrupted` set, and the model is whole; a second Ctrl-C stops at once. The model is left in eval mode.
+
+    >>> import numpy as np, tinyembed as te
+    >>> model = te.nn.Linear(1, 1)
+    >>> data = [(np.float32([[0], [1], [2]]), np.float32([[1], [3], [5]]))]
+    >>> history = fit(model, data, te.optim.Adam(model.parameters(), lr=0.1), epochs=500, progress=False,
+    ...               loss=lambda model, x, y: te.ops.mse(model(x), y))
+    >>> model.weight.data.round(2), history.steps
+    (array([[2.]], dtype=float32), 500)
+    """
+    if every < 1:
+        raise ValueError(f"every must be at least 1, not {every}")
+    if steps is None and epochs is None:
+        epochs = 1
+    totals = [steps, epochs * len(batches) if epochs is not None and isinstance(batches, Sized) else None]
+    loss_of = _model_loss if loss is None else loss
+    history, mean, began = History(), _Mean(), time.monotonic()
+    model.train()
+
+    def report() -> None:
+        if mean.count:
+            history.train.append((history.steps, mean.take()))
+        if held_out is not None and (not history.held_out or history.held_out[-1][0] < history.steps):
+            history.held_out.append((history.steps, evaluate(model, held_out, loss=loss_of)))
+        history.seconds = time.monotonic() - began
+        shown.report(history)
+
+    with _Progress(progress, min((n for n in totals if n is not None), default=None)) as shown, \
+            _interrupts() as interrupted:
+        try:
+            for batch in _epochs(batches, epochs):
+                if interrupted.is_set() or history.steps == steps:
+                    break
+                if schedule is not None:
+                    optimizer.lr = schedule(history.steps)
+                optimizer.zero_grad()
+                value = loss_of(model, *batch)
+                _check_loss(value, history.steps)
+                value.backward()
+                _check_gradients(model, optimizer, clip_norm, history.steps)
+                optimizer.step()
+                history.steps += 1
+                mean.add(value.item(), len(batch[0]))
+                shown.step()
+                if history.steps % every == 0:
+                    report()
+        except KeyboardInterrupt:  # raised by somebody else than the handler below: in another thread, in the data
+            interrupted.set()
+        finally:
+            optimizer.zero_grad()
+            model.eval()
+        history.interrupted = interrupted.is_set()
+        report()
+    return history
+
+
+def _model_loss(model: Any, *batch: Any) -> Tensor:
+    value: Tensor = model.loss(*batch)
+    return value
+
+
+@no_grad()
+def evaluate(model: Any, batches: Iterable[Any], *, loss: Loss | None = None) -> float:
+    """The mean loss over the examples of all batches, added up in float64, in eval mode and without a graph.
+
+    The model's mode is put back. No batch at all gives NaN.
+
+    >>> import numpy as np, tinyembed as te
+    >>> x = np.float32([[1], [2]])
+    >>> evaluate(te.nn.Dropout(0.5), [(x[:1],), (x,)], loss=lambda model, x: model(x).mean()).__round__(4)
+    1.3333
+    """
+    mean, training = _Mean(), model.training
+    model.eval()
+    try:
+        for batch in batches:
+            value = (_model_loss if loss is None else loss)(model, *batch)
+            mean.add(value.item(), len(batch[0]))
+    finally:
+        model.train(training)
+    return mean.take()
+
+
+class _Mean:
+    """A float64 mean over examples, from the means over batches."""
+
+    def __init__(self) -> None:
+        self.sum, self.count = 0.0, 0
+
+    def add(self, value: float, count: int) -> None:
+        self.sum, self.count = self.sum + value * count, self.count + count
+
+    def take(self) -> float:
+        """The mean so far; start again."""
+        mean = self.sum / self.count if self.count else math.nan
+        self.sum, self.count = 0.0, 0
+        return mean
+
+
+def _epochs(batches: Iterable[Any], epochs: int | None) -> Iterator[Any]:
+    """All batches of all epochs. A generator that is used up after one pass is an error, not a short training."""
+    epoch = 0
+    while epochs is None or epoch < epochs:
+        empty = True
+        for batch in batches:
+            empty = False
+            yield batch if isinstance(batch, tuple) else (batch,)
+        if empty:
+            raise ValueError("there is no batch to train on" if epoch == 0 else
+                             f"the batches were used up after {epoch} epoch(s); give a list or another re-iterable")
+        epoch += 1
+
+
+def _check_loss(value: Tensor, step: int) -> None:
+    if not isinstance(value, Tensor) or value.size != 1:
+        raise ValueError(f"the loss must be a Tensor with one entry, got {value!r}; reduce it with .mean()")
+    if not math.isfinite(value.item()):
+        raise FloatingPointError(f"the loss is {value.item()} at step {step}, and nothing was changed; "
+                                 "te.debug_nan() names the op that made it; a smaller learning rate may help")
+
+
+def _check_gradients(model: Any, optimizer: Optimizer, clip_norm: float | None, step: int) -> None:
+    """Clip, and refuse gradients that are not finite."""
+    if clip_norm is not None:
+        finite = math.isfinite(clip_grad_norm(optimizer.params, clip_norm))
+    else:
+        finite = all(_finite(p.grad) for p in optimizer.params)
+    if not finite:
+        bad = [name for name, p in model.named_parameters() if not _finite(p.grad)]
+        optimizer.zero_grad()
+        raise FloatingPointError(f"the gradient of {', '.join(bad) or 'a parameter'} is not finite at step {step}, and "
+                                 "nothing was changed; te.debug_nan() names the op that made it")
+
+
+def _finite(g: Any) -> bool:
+    return g is None or math.isfinite(norm(g.rows if isinstance(g, RowGrad) else g))
+
+
+@contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C sets, so that a step is never cut in two; the second one raises as usual."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event  # only the main thread may handle signals
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def handler(number: int, frame: Any) -> None:
+        print("stopping after this step; press Ctrl-C again to stop at once", file=sys.stderr)
+        event.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler if before is None else before)
+
+    signal.signal(signal.SIGINT, handler)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler if before is None else before)
+
+
+class _Progress:
+    """A tqdm bar where that is installed, else a line at every report."""
+
+    def __init__(self, on: bool, total: int | None) -> None:
+        self.on, self.total, self.bar = on, total, None
+
+    def __enter__(self) -> _Progress:
+        if self.on:
+            try:
+                from tqdm import tqdm
+                self.bar = tqdm(total=self.total, unit="step")
+            except ImportError:
+                pass
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def step(self) -> None:
+        if self.bar is not None:
+            self.bar.update()
+
+    def report(self, history: History) -> None:
+        losses = "  ".join(f"{name} {entries[-1][1]:.3f}" for name, entries in
+                           (("loss", history.train), ("held out", history.held_out)) if entries)
+        if self.bar is not None:
+            self.bar.set_postfix_str(losses)
+        elif self.on:
+            of = "" if self.total is None else f" of {self.total}"
+            print(f"step {history.steps}{of}  {losses}  {history.seconds:.0f} s", flush=True)
