@@ -123,22 +123,21 @@ def test_nothing_gives_nothing():
     ids = vocabulary.encode(words_and_punctuation(""))
     assert ids.shape == (0,)
     assert ids.dtype == np.int64
-    assert vocabulary.decode([]) == vocabulary.decode(np.zeros(0)) == []
+    assert vocabulary.decode([]) == vocabulary.decode(np.zeros(0, int)) == []
     assert len(Vocabulary([], [])) == 0
 
 
 @pytest.mark.parametrize(
     ("ids", "error", "message"),
     [
-        ([0, 1, 3], ValueError, r"id 3 at position 2 is outside the vocabulary: 3 tokens \(0 … 2\)"),
-        ([-1], ValueError, "id -1 at position 0"),
-        ([2**64], ValueError, "id 18446744073709551616 at position 0"),
-        (np.array([0, 2**64 - 1], np.uint64), ValueError, "id 18446744073709551615 at position 1"),
-        ([0, 1.0], TypeError, "id 1.0 at position 1"),
-        ([0, True], TypeError, "id True at position 1"),
-        (np.array([True]), TypeError, "position 0"),
-        (np.zeros((2, 2), int), TypeError, "position 0"),
-        ("01", TypeError, "id '0' at position 0"),
+        ([0, 1, 3], IndexError, r"id 3 at position \(2,\) is outside the vocabulary: 3 rows \(0 … 2\)"),
+        ([-1], IndexError, r"id -1 at position \(0,\)"),
+        ([2**64], TypeError, "18446744073709551616"),
+        (np.array([0, 2**64 - 1], np.uint64), IndexError, r"id 18446744073709551615 at position \(1,\)"),
+        ([0.5, 1.0], TypeError, r"0.5\)? at position \(0,\)"),
+        (np.array([True]), TypeError, r"position \(0,\)"),
+        (np.zeros((2, 2), int), ValueError, r"\(2, 2\)"),
+        ("01", TypeError, "position"),
     ],
 )
 def test_decode_refuses_what_is_no_id(ids, error, message):

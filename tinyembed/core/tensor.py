@@ -1,98 +1,31 @@
-"""Tensor, the op decorator and the backward walk: the whole of the automatic differentiation.
+"""Tensor, Parameter, and the decorator that makes an op of a function.
 
-A computation is a graph of nodes. `@primitive` makes one for every op it runs: the op's vjp (its gradient rule) and the
-nodes it read from. `backward` visits the nodes from the last made to the first, so that a node is reached only when all
-that used it have sent their gradients; birth numbers give that order, without recursion and without sorting the graph.
-
-A Tensor is a value, a Node is how it was made. They are two objects so that an intermediate array lives only as
-long as somebody needs it: the nodes hold what the vjps closed over, and nothing else.
+A computation is a graph. `@primitive` makes a node for every op it runs: the op's vjp (its gradient rule) and where
+its inputs came from; `backward` walks over the nodes (walk.py). A Tensor is a value, a Node is how it was made. They
+are two objects so that an intermediate array lives only as long as somebody needs it: the nodes hold what the vjps
+closed over, and nothing else.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
-import itertools
-import threading
 from collections.abc import Callable, Iterator
-from heapq import heappop, heappush
-from typing import Any, TypeVar, cast, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
+from .arrays import first_leaf, new_array, scalar_array
+from .modes import check_finite, mode
 from .rowgrad import Array, RowGrad
+from .walk import Node, Vjp, tick, walk
 
-Vjp = Callable[[Array], tuple[Any, ...]]
 ValueAndVjp = tuple[Any, Vjp]
 Op = Callable[..., "Tensor"]
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 OPS: dict[str, Op] = {}  # every op that can make a node, by name
 METHODS: dict[str, Callable[..., Any]] = {}  # what `x.name(…)` finds: the ops, and plain functions marked @method
-
-_tick = itertools.count(1).__next__  # one clock for births of nodes and changes of leaves
-
-
-class _Mode(threading.local):
-    recording = True  # False inside no_grad
-    checking = False  # True inside debug_nan
-
-
-_mode = _Mode()
-
-
-class _Switch(contextlib.ContextDecorator):
-    """Sets one field of the mode for a while; nests, and restores on the way out whatever happens."""
-
-    field: str
-    value: bool
-
-    def __init__(self) -> None:
-        self._before: list[bool] = []
-
-    def __enter__(self) -> None:
-        self._before.append(getattr(_mode, self.field))
-        setattr(_mode, self.field, self.value)
-
-    def __exit__(self, *error: object) -> None:
-        setattr(_mode, self.field, self._before.pop())
-
-
-class no_grad(_Switch):
-    """Context or decorator in which ops record nothing: no graph, no gradient, less memory. Holds for this thread.
-
-    >>> x = Tensor([1.0], requires_grad=True)
-    >>> with no_grad():
-    ...     y = x * 2.0
-    >>> y.requires_grad
-    False
-    """
-
-    field, value = "recording", False
-
-
-class debug_nan(_Switch):
-    """Context or decorator in which the first op that makes a NaN or an infinity, forward or backward, is named.
-
-    >>> import tinyembed as te
-    >>> with te.debug_nan():
-    ...     te.ops.log(te.Tensor([1.0, 0.0]))
-    Traceback (most recent call last):
-    FloatingPointError: log made -inf at position (1,), forward; its inputs: float32 (2,) in [0, 1]
-    """
-
-    field, value = "checking", True
-
-
-class Node:
-    """How a Tensor was made: the op's name, its vjp, and for each positional argument where its gradient goes."""
-
-    __slots__ = ("birth", "dtype", "op", "parents", "shape", "vjp")
-
-    def __init__(self, op: str, vjp: Vjp, parents: list[Any], y: Array) -> None:
-        self.op, self.vjp, self.parents = op, cast("Vjp | None", vjp), parents
-        self.shape, self.dtype, self.birth = y.shape, y.dtype, _tick()
 
 
 class Tensor:
@@ -123,7 +56,7 @@ class Tensor:
     _data: Array
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
-        self._data = _new_array(data)
+        self._data = new_array(data.data if isinstance(data, Tensor) else data)
         self._node: Node | None = None
         self._grad: Any = None
         self._changed = 0
@@ -150,7 +83,7 @@ class Tensor:
 
     def mark_changed(self) -> None:
         """Say that the stored values changed, as every optimiser does: older graphs can no longer go backward here."""
-        self._changed = _tick()
+        self._changed = tick()
 
     @property
     def grad(self) -> Any:
@@ -239,7 +172,7 @@ class Tensor:
         grad = np.asarray(grad.data if isinstance(grad, Tensor) else grad, self.dtype)
         if grad.shape != self.shape:
             raise ValueError(f"grad has shape {grad.shape}, the tensor {self.shape}")
-        _walk(self if self._node is None else self._node, grad)
+        walk(self if self._node is None else self._node, grad)
 
     # -- looks ---------------------------------------------------------------------------------------------------------
 
@@ -350,6 +283,8 @@ def primitive(forward: Callable[..., ValueAndVjp] | None = None, *, rows: bool =
     if forward is None:
         return functools.partial(primitive, rows=rows)
     run, name = forward, forward.__name__
+    if name in OPS and OPS[name].__module__.startswith("tinyembed.") and run.__module__ != OPS[name].__module__:
+        raise ValueError(f"te.OPS has an op {name!r} already, which Tensor's operators may rely on; choose another name")
 
     @functools.wraps(run)
     def op(*args: Any, **options: Any) -> Tensor:
@@ -379,11 +314,11 @@ def primitive(forward: Callable[..., ValueAndVjp] | None = None, *, rows: bool =
         except ValueError as error:
             raise ValueError(f"{name}: {error} [given {_inputs(values)}]") from error
         if type(y) is not np.ndarray:
-            y = _as_array(y, values)
-        if _mode.checking:
-            _check_finite(y, name, "forward", values)
+            y = scalar_array(y, values)
+        if mode.checking:
+            check_finite(y, name, "forward", values)
         out = _wrap(y)
-        if live and _mode.recording and y.dtype.kind == "f":
+        if live and mode.recording and y.dtype.kind == "f":
             out._live = True
             out._node = Node(name, vjp, parents, y)
         return out
@@ -396,87 +331,6 @@ def method(function: Method) -> Method:
     """Let a plain function of tensors be called as a method of its first argument."""
     METHODS[function.__name__] = function
     return function
-
-
-# -- the walk ----------------------------------------------------------------------------------------------------------
-
-
-def _walk(root: Any, g: Any) -> None:
-    """From the last node to the first: call each vjp once, send its entries to the parents, free the node.
-
-    Leaves are collected on the side and get their `.grad` at the end, so that an error on the way changes none.
-    """
-    grads: dict[Any, Any] = {root: g}  # of nodes and leaves by identity
-    owned: set[int] = set()  # births of nodes whose gradient is a sum the engine made itself, and may add to in place
-    heap: list[tuple[int, Node]] = []
-    if type(root) is Node:
-        heap.append((-root.birth, root))
-    while heap:
-        node = heappop(heap)[1]
-        g = grads.pop(node)
-        owned.discard(node.birth)
-        if isinstance(g, RowGrad):
-            g = g.to_dense()  # only a leaf keeps a RowGrad
-        vjp, parents = node.vjp, node.parents
-        if vjp is None:
-            raise RuntimeError(f"backward has already walked over this {node.op}, and freed it; compute the value "
-                               "again, or add the losses and go backward once")
-        node.vjp, node.parents = None, []
-        entries = vjp(g)
-        if type(entries) is not tuple or len(entries) > len(parents):
-            raise TypeError(f"the vjp of {node.op} must return a tuple of at most {len(parents)} entries")
-        for parent, entry in zip(parents, entries):
-            if parent is None or entry is None:
-                continue
-            for x, gx in zip(parent, entry) if type(parent) is tuple else ((parent, entry),):
-                if x is None:
-                    continue
-                if type(gx) is not RowGrad:
-                    gx = _fit(gx, x, node)
-                elif gx.shape != x.shape:
-                    raise ValueError(f"the vjp of {node.op} gave a RowGrad of shape {gx.shape} for {x.shape}")
-                if _mode.checking:
-                    _check_finite(gx, node.op, "backward", [g])
-                if type(x) is Node:
-                    if x not in grads:
-                        grads[x] = gx
-                        heappush(heap, (-x.birth, x))
-                    elif x.birth in owned and type(gx) is not RowGrad:
-                        grads[x] += gx
-                    else:
-                        grads[x] = grads[x] + gx
-                        if isinstance(grads[x], np.ndarray):
-                            owned.add(x.birth)
-                else:
-                    if x._changed > node.birth:
-                        raise RuntimeError(
-                            f"a {type(x).__name__} of shape {x.shape} was changed after {node.op} had read it; "
-                            "go backward before the optimiser steps or data is assigned")
-                    # A leaf must not share its array with another leaf, nor with g.
-                    if x in grads:
-                        grads[x] = grads[x] + gx
-                    else:
-                        grads[x] = gx.copy() if type(gx) is np.ndarray and (gx is g or gx.base is not None) else gx
-    if type(root) is not Node:
-        grads[root] = g.copy()
-    for x, gx in grads.items():
-        total: Any = gx if x._grad is None else x._grad + gx
-        x._grad = total if isinstance(total, RowGrad) else np.asarray(total)
-
-
-def _fit(gx: Any, x: Any, node: Node) -> Array:
-    """The gradient in x's shape and dtype: broadcasting copied x, so its gradient is the sum over the copies."""
-    if type(gx) is not np.ndarray:
-        gx = np.asarray(gx)
-    shape = x.shape
-    if gx.shape != shape:
-        extra = gx.ndim - len(shape)
-        axes = tuple(i for i in range(gx.ndim) if i < extra or (shape[i - extra] == 1 and gx.shape[i] != 1))
-        fitted = gx.sum(axes, keepdims=True) if axes else gx
-        if extra < 0 or fitted.shape[extra:] != shape:
-            raise ValueError(f"the vjp of {node.op} gave a gradient of shape {gx.shape} for an input of shape {shape}")
-        gx = fitted.reshape(shape)
-    return cast(Array, gx if gx.dtype == x.dtype else gx.astype(x.dtype))
 
 
 # -- making arrays -----------------------------------------------------------------------------------------------------
@@ -493,47 +347,6 @@ def _wrap(y: Any) -> Tensor:
     return out
 
 
-def _new_array(data: Any) -> Array:
-    """What Tensor(data) holds; the rules stand in its docstring."""
-    if isinstance(data, Tensor):
-        data = data.data
-    if isinstance(data, np.memmap):
-        return data.view(np.ndarray)
-    try:
-        array = np.array(data, order="C")
-    except ValueError as error:
-        raise ValueError(f"a Tensor needs numbers in rows of equal length: {error}") from None
-    if not isinstance(data, (np.ndarray, np.generic)) and array.dtype == np.float64:
-        leaf = _first(data)
-        if leaf is None:
-            array = array.astype(np.int64)  # an empty list is ids
-        elif not isinstance(leaf, (np.ndarray, np.generic)):
-            array = array.astype(np.float32)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"a Tensor holds floats, integers or booleans, not {array.dtype}")
-    return array
-
-
-def _first(data: Any) -> Any:
-    """The first leaf of nested lists; None if there is none."""
-    while isinstance(data, (list, tuple)):
-        if not data:
-            return None
-        data = data[0]
-    return data
-
-
-def _as_array(y: Any, values: list[Any]) -> Array:
-    """A NumPy scalar as a 0-d array. Python scalars must not promote: where no input array is wider than float32,
-    neither is the output, although NumPy 1.26 makes float64 of `np.float32(1) * 2.0`."""
-    y = np.asarray(y)
-    if y.dtype == np.float64:
-        dtypes = [x.dtype for x in values if isinstance(x, np.ndarray)]
-        if all(d.kind == "f" and d != np.float64 for d in dtypes):
-            y = y.astype(np.result_type(*dtypes) if dtypes else np.float32)
-    return y
-
-
 def _unwrapped(x: Any) -> Any:
     return x.data if isinstance(x, Tensor) else x
 
@@ -544,7 +357,7 @@ def _unwrap_list(xs: Any) -> tuple[Any, Any]:
     if any(isinstance(x, Tensor) for x in xs):
         parents = tuple((x._node or x) if isinstance(x, Tensor) and x._live else None for x in xs)
         return type(xs)(map(_unwrapped, xs)), parents if any(p is not None for p in parents) else None
-    return (_new_array(xs) if type(_first(xs)) is float else xs), None
+    return (new_array(xs) if type(first_leaf(xs)) is float else xs), None
 
 
 def _by_position(run: Callable[..., Any], args: Any, options: Any) -> tuple[Any, Any]:
@@ -559,16 +372,3 @@ def _inputs(values: list[Any]) -> str:
     words = [f"{x.dtype} {x.shape}" for x in values if hasattr(x, "shape")]
     words += [_inputs(list(x)) for x in values if type(x) in (list, tuple) and any(hasattr(i, "shape") for i in x)]
     return ", ".join(words) or "no array"
-
-
-def _check_finite(y: Any, op: str, when: str, values: list[Any]) -> None:
-    """For debug_nan: raise, naming the op, if y has a NaN or infinity."""
-    y = y.rows if isinstance(y, RowGrad) else y
-    if y.dtype.kind != "f" or np.isfinite(y).all():
-        return
-    at = np.unravel_index(int(np.argmin(np.isfinite(y))), y.shape)
-    ranges = [f"{x.dtype} {x.shape} in [{np.min(x):.4g}, {np.max(x):.4g}]" if x.size else f"{x.dtype} {x.shape}"
-              for x in values if isinstance(x, np.ndarray)]
-    given = "its inputs" if when == "forward" else "the gradient it was given"
-    raise FloatingPointError(f"{op} made {y[at]} at position {tuple(map(int, at))}, {when}; "
-                             f"{given}: {', '.join(ranges)}")

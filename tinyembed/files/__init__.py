@@ -1,5 +1,5 @@
 """Files in and out, as bytes, arrays and names; what they become is made by the floors above."""
 
-from tinyembed.files.writing import atomic_write
+from .writing import atomic_write
 
 __all__ = ["atomic_write"]

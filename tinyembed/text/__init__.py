@@ -1,5 +1,5 @@
 """From text to ids and back."""
 
-from tinyembed.text.vocabulary import Vocabulary, detokenise, words_and_punctuation
+from .vocabulary import Vocabulary, detokenise, words_and_punctuation
 
 __all__ = ["Vocabulary", "detokenise", "words_and_punctuation"]

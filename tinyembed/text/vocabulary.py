@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tinyembed.files import atomic_write
+from ..files import atomic_write
+from ..ops import as_ids
 
 UNKNOWN = "<unk>"
 FORMAT = "tinyembed vocabulary 1"
@@ -175,21 +176,16 @@ class Vocabulary:
     def decode(self, ids: Iterable[int] | npt.NDArray[np.integer]) -> list[str]:
         """Look up the token of each id.
 
-        ids (N,), integers from 0 to V - 1 -> N tokens. Raises TypeError for an id that is no integer, ValueError for
-        one that is outside the vocabulary; nothing wraps round.
+        ids (N,), integers from 0 to V - 1 -> N tokens. Raises TypeError for an id that is no integer, IndexError for
+        one that is outside the vocabulary (nothing wraps round), ValueError for ids of another shape.
 
         >>> Vocabulary(["<unk>", "cat", "dog"], [0, 5, 3]).decode([2, 0, 1])
         ['dog', '<unk>', 'cat']
         """
-        V = len(self.tokens)
-        tokens = []
-        for position, id in enumerate(ids):
-            if isinstance(id, bool) or not isinstance(id, (int, np.integer)):
-                raise TypeError(f"id {id!r} at position {position} is not an integer but {type(id).__name__}")
-            if not 0 <= id < V:
-                raise ValueError(f"id {id} at position {position} is outside the vocabulary: {V} tokens (0 … {V - 1})")
-            tokens.append(self.tokens[id])
-        return tokens
+        checked = as_ids(ids if isinstance(ids, np.ndarray) else list(ids), len(self), "the vocabulary")
+        if checked.ndim != 1:
+            raise ValueError(f"decode takes one sequence of ids (N,), got {checked.shape}")
+        return [self.tokens[i] for i in checked.tolist()]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the vocabulary to a JSON file in UTF-8: a list of tokens and a list of counts.

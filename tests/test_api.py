@@ -1,0 +1,136 @@
+"""The public names, and the promises that users, examples and benchmarks rely on."""
+
+import inspect
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import tinyembed as te
+
+TOP = ["OPS", "GradientError", "KinkError", "Parameter", "RowGrad", "Tensor", "check_gradients", "data", "debug_nan",
+       "files", "nn", "no_grad", "ops", "optim", "primitive", "seed", "text", "train", "vectors"]
+ROOMS = {
+    "nn": ["Dropout", "Embedding", "GPTEmbedding", "LayerNorm", "LearnedPositionalEmbedding", "Linear", "Module",
+           "ModuleList", "Parameter", "RMSNorm", "Sequential"],
+    "optim": ["SGD", "Adam", "clip_grad_norm", "clip_grad_value"],
+    "data": ["NextTokenBatches", "python_docs", "split_documents"],
+    "text": ["Vocabulary", "detokenise", "words_and_punctuation"],
+    "files": ["atomic_write"],
+    "vectors": ["pca"],
+    "train": ["History", "evaluate", "fit"],
+    "ops": ["abs", "add", "bce_with_logits", "broadcast_to", "clip", "concatenate", "cosine_similarity",
+            "cross_entropy", "cumsum", "divide", "dropout", "einsum", "embedding", "exp", "expand_dims", "expm1",
+            "flip", "gelu", "getitem", "l2_normalise", "layer_norm", "log", "log1p", "log_sigmoid", "log_softmax",
+            "logsumexp", "matmul", "max", "maximum", "mean", "min", "minimum", "mse", "multiply", "negative", "pad",
+            "power", "prod", "relu", "reshape", "rms_norm", "sigmoid", "sign", "silu", "softmax", "softplus", "split",
+            "sqrt", "squeeze", "stack", "subtract", "sum", "swapaxes", "take_along_axis", "tanh", "transpose", "var",
+            "where"],
+}
+
+
+def fresh(code, *options):
+    """Run code in a new interpreter; its output."""
+    run = subprocess.run([sys.executable, *options, "-c", code], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def test_the_names_at_the_top():
+    assert sorted(te.__all__) == sorted(TOP)
+    assert dir(te) == sorted(TOP)
+    for name in TOP:
+        assert getattr(te, name) is not None
+    with pytest.raises(AttributeError, match="word2vec"):
+        te.word2vec  # noqa: B018
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_names_in_each_room(room):
+    for name in ROOMS[room]:
+        assert hasattr(getattr(te, room), name), f"te.{room}.{name}"
+
+
+@pytest.mark.parametrize("room", [te.nn, te.optim, te.data, te.text, te.files, te.vectors, te.ops])
+def test_every_public_thing_has_a_docstring(room):
+    for name in room.__all__:
+        assert inspect.getdoc(getattr(room, name)), f"{room.__name__}.{name}"
+
+
+def test_an_op_in_the_registry_is_the_op_in_ops():
+    ours = [name for name, op in te.OPS.items() if op.__module__.startswith("tinyembed.")]
+    assert ours
+    for name in ours:
+        assert getattr(te.ops, name) is te.OPS[name]
+
+
+def test_signatures_that_the_contract_spells_out():
+    parameters = {name: list(inspect.signature(getattr(te.ops, name)).parameters) for name in te.ops.__all__}
+    assert parameters["sum"] == ["x", "axis", "keepdims"]
+    assert parameters["reshape"] == ["x", "shape"]
+    assert parameters["concatenate"] == ["xs", "axis"]
+    assert parameters["embedding"] == ["W", "ids"]
+    assert parameters["cross_entropy"] == ["logits", "targets", "ignore_index", "label_smoothing", "reduction"]
+    defaults = inspect.signature(te.ops.cross_entropy).parameters
+    assert [p.default for p in defaults.values()][2:] == [-100, 0.0, "mean"]
+
+
+def test_constants_by_position_or_by_name():
+    x = te.Tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
+    for by_position, by_name in [(te.ops.sum(x, 1, True), te.ops.sum(x, axis=1, keepdims=True)),
+                                 (te.ops.concatenate([x, x], 1), te.ops.concatenate([x, x], axis=1))]:
+        np.testing.assert_array_equal(by_position.data, by_name.data)
+
+
+def test_the_rooms_load_on_first_use():
+    lazy = ["data", "gradcheck", "nn", "optim", "text", "train", "vectors"]
+    loaded = fresh("import sys, tinyembed; print(*sys.modules)").split()
+    assert "tinyembed.core" in loaded and "tinyembed.ops" in loaded
+    assert not [room for room in lazy if f"tinyembed.{room}" in loaded]
+    assert "tinyembed.nn" in fresh("import sys, tinyembed as te; te.nn; print(*sys.modules)").split()
+
+
+def test_everything_imports_with_numpy_alone():
+    code = """
+import importlib, pkgutil, sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] in {'torch', 'gensim', 'scipy', 'sklearn', 'matplotlib', 'tqdm', 'networkx', 'pandas'}:
+            raise ImportError(name)
+sys.meta_path.insert(0, Refuse())
+import tinyembed
+for module in pkgutil.walk_packages(tinyembed.__path__, 'tinyembed.'):
+    importlib.import_module(module.name)
+print('ok')"""
+    assert fresh(code).strip() == "ok"
+
+
+def test_the_same_seed_gives_the_same_bytes_whatever_the_hash_seed():
+    code = """
+import hashlib, numpy as np, tinyembed as te
+te.seed(3)
+model = te.nn.GPTEmbedding(50, 8, 10, dropout=0.1)
+adam = te.optim.Adam(model.parameters())
+for _ in range(5):
+    model.zero_grad()
+    (model([[1, 2, 3]]) ** 2).mean().backward()
+    adam.step()
+print(hashlib.sha256(b''.join(p.data.tobytes() for p in model.parameters())).hexdigest())"""
+    import os
+    outputs = set()
+    for seed in ("0", "1", "random"):
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120,
+                             env={**os.environ, "PYTHONHASHSEED": seed})
+        assert run.returncode == 0, run.stderr
+        outputs.add(run.stdout)
+    assert len(outputs) == 1
+
+
+def test_numpys_global_random_state_is_never_touched():
+    np.random.seed(5)  # noqa: NPY002
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    te.seed(1)
+    model = te.nn.Sequential(te.nn.Linear(3, 3), te.nn.Dropout(0.5))
+    model(np.ones((2, 3), np.float32)).sum().backward()
+    np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002

@@ -1,0 +1,184 @@
+"""Laws of the training loop."""
+
+import math
+import os
+import signal
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinyembed as te
+from tinyembed.train import evaluate, fit
+
+
+def line_model(rng=0):
+    return te.nn.Linear(2, 1, rng=np.random.default_rng(rng))
+
+
+def line_data(n=40, batch=8):
+    x = np.random.default_rng(1).normal(size=(n, 2)).astype(np.float32)
+    y = x @ np.float32([[2], [-1]]) + 3
+    return [(x[i:i + batch], y[i:i + batch]) for i in range(0, n, batch)]
+
+
+def squares(model, x, y):
+    return te.ops.mse(model(x), y)
+
+
+def run(model, data, **options):
+    options = {"loss": squares, "progress": False, **options}
+    return fit(model, data, te.optim.Adam(model.parameters(), lr=0.05), **options)
+
+
+def test_it_learns_and_says_so():
+    model = line_model()
+    history = run(model, line_data(), epochs=200, held_out=line_data(8), every=50)
+    assert history.steps == 1000 and not history.interrupted and history.seconds > 0
+    assert [step for step, _ in history.train] == list(range(50, 1001, 50))
+    assert [step for step, _ in history.held_out] == list(range(50, 1001, 50))
+    assert history.held_out[-1][1] < 1e-4 < history.held_out[0][1]
+    np.testing.assert_allclose(model.weight.data, [[2, -1]], atol=1e-2)
+
+
+@given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=6))
+def test_the_loss_is_the_mean_over_examples_not_over_batches(sizes):
+    rng = np.random.default_rng(0)
+    data = [(rng.normal(size=(n, 2)).astype(np.float32), rng.normal(size=(n, 1)).astype(np.float32)) for n in sizes]
+    model = line_model()
+    whole = squares(model, *(np.concatenate(part) for part in zip(*data))).item()
+    assert evaluate(model, data, loss=squares) == pytest.approx(whole, rel=1e-5)
+    history = fit(model, data, te.optim.SGD(model.parameters(), lr=0.0), loss=squares, progress=False)
+    assert history.train[-1][1] == pytest.approx(whole, rel=1e-5)
+
+
+def test_the_loss_is_added_up_in_float64():
+    model = line_model()
+    values = iter([1e8, 1.0] * 50)
+    data = [(np.zeros((1, 2), np.float32),)] * 100
+    mean = evaluate(model, data, loss=lambda model, x: te.Tensor(next(values)))
+    assert mean == (1e8 + 1) / 2  # in float32 the ones would be lost
+
+
+def test_evaluate_leaves_no_trace():
+    model = te.nn.Sequential(te.nn.Linear(2, 1), te.nn.Dropout(0.5))
+    for mode in (True, False):
+        model.train(mode)
+        before = model.state_dict()
+        evaluate(model, line_data(), loss=squares)
+        assert model.training is mode and model[1].training is mode
+        assert all(np.array_equal(x, before[name]) for name, x in model.state_dict().items())
+        assert all(p.grad is None for p in model.parameters())
+    assert math.isnan(evaluate(model, [], loss=squares))
+
+
+@pytest.mark.parametrize(("options", "steps"), [({}, 5), ({"epochs": 3}, 15), ({"steps": 7}, 7), ({"steps": 0}, 0),
+                                                ({"epochs": 1, "steps": 99}, 5), ({"epochs": 9, "steps": 6}, 6)])
+def test_how_long_it_runs(options, steps):
+    assert run(line_model(), line_data(), **options).steps == steps
+
+
+def test_schedule_and_clipping_reach_the_optimiser():
+    model, seen = line_model(), []
+    optimizer = te.optim.SGD(model.parameters(), lr=1.0)
+    before = model.state_dict()
+
+    def schedule(step):
+        seen.append(step)
+        return 0.5
+
+    fit(model, line_data()[:1], optimizer, loss=squares, clip_norm=1e-3, schedule=schedule, progress=False)
+    moved = math.sqrt(sum(((x - before[name]) ** 2).sum() for name, x in model.state_dict().items()))
+    assert seen == [0] and moved == pytest.approx(0.5e-3, rel=1e-3)
+
+
+@pytest.mark.parametrize("where", ["loss", "gradient", "gradient, clipped"])
+def test_a_bad_step_is_named_and_changes_nothing(where):
+    model, steps = line_model(), 3
+    optimizer = te.optim.Adam(model.parameters(), lr=0.05)
+    calls, snapshot = [0], {}
+
+    @te.primitive
+    def broken(x):
+        return x, lambda g: (g * np.nan,)
+
+    def loss(model, x, y):
+        calls[0] += 1
+        if calls[0] <= steps:
+            return squares(model, x, y)
+        snapshot.update(model.state_dict())
+        return squares(model, x, y) * np.inf if where == "loss" else broken(model.weight).sum() + model.bias.sum()
+
+    try:
+        bad = pytest.raises(FloatingPointError, match=r"step 3.*nothing was changed")
+        with np.errstate(invalid="ignore"), bad as error:
+            fit(model, line_data(), optimizer, loss=loss, clip_norm=1.0 if "clipped" in where else None, progress=False)
+    finally:
+        te.OPS.pop("broken")
+    if where != "loss":
+        assert "weight" in str(error.value) and "bias" not in str(error.value)
+    assert all(np.array_equal(x, snapshot[name]) for name, x in model.state_dict().items())
+    assert optimizer.state[0]["steps"] == steps
+    assert all(p.grad is None for p in model.parameters())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill ends the process there")
+def test_ctrl_c_ends_after_the_running_step(capsys):
+    model, calls = line_model(), [0]
+    handler = signal.getsignal(signal.SIGINT)
+
+    def loss(model, x, y):
+        calls[0] += 1
+        if calls[0] == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        return squares(model, x, y)
+
+    history = run(model, line_data(), loss=loss, epochs=100, held_out=line_data(8))
+    assert history.interrupted and history.steps in (3, 4) and history.held_out
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert "Ctrl-C again" in capsys.readouterr().err
+    assert run(model, line_data(), epochs=1).steps == 5  # the model is whole and trains on
+
+
+def test_keyboard_interrupt_from_elsewhere_is_an_end_too():
+    def data():
+        yield from line_data()[:2]
+        raise KeyboardInterrupt
+
+    class Data:
+        def __iter__(self):
+            return data()
+
+    history = run(line_model(), Data(), epochs=10)
+    assert history.interrupted and history.steps == 2
+
+
+def test_bad_input():
+    model = line_model()
+    with pytest.raises(ValueError, match="no batch"):
+        run(model, [])
+    with pytest.raises(ValueError, match="used up after 1 epoch"):
+        run(model, iter(line_data()), epochs=2)
+    with pytest.raises(ValueError, match="one entry"):
+        run(model, line_data(), loss=lambda model, x, y: model(x))
+    with pytest.raises(ValueError, match="every"):
+        run(model, line_data(), every=0)
+    with pytest.raises(AttributeError, match="loss"):
+        fit(model, line_data(), te.optim.SGD(model.parameters(), lr=0.1), progress=False)
+
+
+def test_progress_without_tqdm_is_lines(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    run(line_model(), line_data(), epochs=4, every=10, held_out=line_data(8), progress=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 and lines[-1].startswith("step 20 of 20  loss ") and "held out" in lines[-1]
+
+
+def test_pca_against_the_covariance():
+    X = np.random.default_rng(0).normal(size=(30, 5)) * [3, 2, 1, 0.5, 0.1]
+    Y = te.vectors.pca(X, 3)
+    np.testing.assert_allclose(np.cov(Y.T), np.diag(np.linalg.eigvalsh(np.cov(X.T))[::-1][:3]), atol=1e-10)
+    with pytest.raises(ValueError, match=r"1 … min\(N, D\)"):
+        te.vectors.pca(X, 6)

@@ -1,0 +1,75 @@
+"""Two switches on how ops run: without recording (no_grad), and with every result looked at (debug_nan)."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import Any
+
+import numpy as np
+
+from .rowgrad import RowGrad
+
+
+class _Mode(threading.local):
+    recording = True  # False inside no_grad
+    checking = False  # True inside debug_nan
+
+
+mode = _Mode()
+
+
+class _Switch(contextlib.ContextDecorator):
+    """Sets one field of the mode for a while; nests, and restores on the way out whatever happens."""
+
+    field: str
+    value: bool
+
+    def __init__(self) -> None:
+        self._before: list[bool] = []
+
+    def __enter__(self) -> None:
+        self._before.append(getattr(mode, self.field))
+        setattr(mode, self.field, self.value)
+
+    def __exit__(self, *error: object) -> None:
+        setattr(mode, self.field, self._before.pop())
+
+
+class no_grad(_Switch):
+    """Context or decorator in which ops record nothing: no graph, no gradient, less memory. Holds for this thread.
+
+    >>> x = Tensor([1.0], requires_grad=True)
+    >>> with no_grad():
+    ...     y = x * 2.0
+    >>> y.requires_grad
+    False
+    """
+
+    field, value = "recording", False
+
+
+class debug_nan(_Switch):
+    """Context or decorator in which the first op that makes a NaN or an infinity, forward or backward, is named.
+
+    >>> import tinyembed as te
+    >>> with te.debug_nan():
+    ...     te.ops.log(te.Tensor([1.0, 0.0]))
+    Traceback (most recent call last):
+    FloatingPointError: log made -inf at position (1,), forward; its inputs: float32 (2,) in [0, 1]
+    """
+
+    field, value = "checking", True
+
+
+def check_finite(y: Any, op: str, when: str, values: list[Any]) -> None:
+    """For debug_nan: raise, naming the op, if y has a NaN or infinity."""
+    y = y.rows if isinstance(y, RowGrad) else y
+    if y.dtype.kind != "f" or np.isfinite(y).all():
+        return
+    at = np.unravel_index(int(np.argmin(np.isfinite(y))), y.shape)
+    ranges = [f"{x.dtype} {x.shape} in [{np.min(x):.4g}, {np.max(x):.4g}]" if x.size else f"{x.dtype} {x.shape}"
+              for x in values if isinstance(x, np.ndarray)]
+    given = "its inputs" if when == "forward" else "the gradient it was given"
+    raise FloatingPointError(f"{op} made {y[at]} at position {tuple(map(int, at))}, {when}; "
+                             f"{given}: {', '.join(ranges)}")
