@@ -39,8 +39,9 @@ class _Switch(contextlib.ContextDecorator):
 class no_grad(_Switch):
     """Context or decorator in which ops record nothing: no graph, no gradient, less memory. Holds for this thread.
 
-    >>> x = Tensor([1.0], requires_grad=True)
-    >>> with no_grad():
+    >>> import tinyembed as te
+    >>> x = te.Tensor([1.0], requires_grad=True)
+    >>> with te.no_grad():
     ...     y = x * 2.0
     >>> y.requires_grad
     False

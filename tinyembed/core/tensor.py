@@ -284,7 +284,7 @@ def primitive(forward: Callable[..., ValueAndVjp] | None = None, *, rows: bool =
         return functools.partial(primitive, rows=rows)
     run, name = forward, forward.__name__
     if name in OPS and OPS[name].__module__.startswith("tinyembed.") and run.__module__ != OPS[name].__module__:
-        raise ValueError(f"te.OPS has an op {name!r} already, which Tensor's operators may rely on; choose another name")
+        raise ValueError(f"te.OPS has an op {name!r} already, and Tensor's own operators use it; choose another name")
 
     @functools.wraps(run)
     def op(*args: Any, **options: Any) -> Tensor:
