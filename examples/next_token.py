@@ -118,14 +118,13 @@ def draw(path: str, history: te.train.History, table: np.ndarray, vocabulary: Vo
     words = [i for i, token in enumerate(vocabulary.tokens) if token.isalpha() and len(token) > 2][:700]
     rows = table[words] / np.linalg.norm(table[words], axis=1, keepdims=True)
     points = te.vectors.pca(rows)
-    taken = np.zeros((0, 2))
     extent = np.ptp(points, axis=0)
+    taken: list[tuple[float, float, int]] = []
     for i, point in zip(words, points):
-        at = point / extent
-        if len(taken) and (np.abs(taken - at) < (0.055, 0.016)).all(1).any():
-            continue  # a more frequent word stands there
-        taken = np.vstack([taken, at])
-        right.text(*point, vocabulary.tokens[i], fontsize=8, ha="center", va="center")
+        word, (x, y) = vocabulary.tokens[i], point / extent
+        if all(abs(x - x2) > 0.0055 * (len(word) + n) or abs(y - y2) > 0.018 for x2, y2, n in taken):
+            taken.append((x, y, len(word)))  # no more frequent word stands there
+            right.text(*point, word, fontsize=8, ha="center", va="center")
     right.set(xlim=(points[:, 0].min() - 0.05, points[:, 0].max() + 0.05), title="Rows of frequent words, by direction",
               ylim=(points[:, 1].min() - 0.05, points[:, 1].max() + 0.05),
               xlabel="first principal component", ylabel="second principal component")
@@ -136,14 +135,14 @@ def draw(path: str, history: te.train.History, table: np.ndarray, vocabulary: Vo
 def main() -> None:
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("--text", help="a text file to train on (UTF-8; blank lines separate documents)")
-    cli.add_argument("--steps", type=int, default=1500, help="training steps (default %(default)s)")
+    cli.add_argument("--steps", type=int, default=1800, help="training steps (default %(default)s)")
     cli.add_argument("--vocab", type=int, default=6000, help="size of the vocabulary (default %(default)s)")
     cli.add_argument("--dim", type=int, default=64, help="D, the width of a row (default %(default)s)")
     cli.add_argument("--window", type=int, default=32, help="T, ids in a training window (default %(default)s)")
-    cli.add_argument("--context", type=int, default=6, help="how many last tokens predict the next (default %(default)s)")
+    cli.add_argument("--context", type=int, default=6, help="last tokens that predict the next (default %(default)s)")
     cli.add_argument("--hidden", type=int, default=256, help="width of the MLP (default %(default)s)")
     cli.add_argument("--batch", type=int, default=16, help="B, windows in a batch (default %(default)s)")
-    cli.add_argument("--lr", type=float, default=3e-3, help="learning rate of Adam at its highest (default %(default)s)")
+    cli.add_argument("--lr", type=float, default=6e-3, help="highest learning rate of Adam (default %(default)s)")
     cli.add_argument("--dropout", type=float, default=0.1, help="dropout probability (default %(default)s)")
     cli.add_argument("--untied", action="store_true", help="an output layer of its own instead of the token table")
     cli.add_argument("--seed", type=int, default=1, help="seed of everything random (default %(default)s)")

@@ -48,7 +48,8 @@ def last(): "Last."
 DOCUMENTS = [
     "Package a, with ? inside and \\d.",
     "Café.",
-    "Module b.\n\nHeading\n\nAfter the example.\n\nA class\non two lines.\n\nA method.\n\nAn inner function.\n\nLater.\n\nLast.",
+    "Module b.\n\nHeading\n\nAfter the example.\n\nA class\non two lines.\n\nA method.\n\nAn inner function."
+    "\n\nLater.\n\nLast.",
     "The assert statement\n\nIt asserts.",
 ]
 

@@ -11,10 +11,8 @@ from .rowgrad import Array
 
 def new_array(data: Any) -> Array:
     """What Tensor(data) holds; the rules stand in its docstring."""
-    if isinstance(data, np.memmap):
-        return data.view(np.ndarray)
     try:
-        array = np.array(data, order="C")
+        array = data.view(np.ndarray) if isinstance(data, np.memmap) else np.array(data, order="C")
     except ValueError as error:
         raise ValueError(f"a Tensor needs numbers in rows of equal length: {error}") from None
     if not isinstance(data, (np.ndarray, np.generic)) and array.dtype == np.float64:
@@ -42,7 +40,7 @@ def scalar_array(y: Any, values: list[Any]) -> Array:
     neither is the output, although NumPy 1.26 makes float64 of `np.float32(1) * 2.0`."""
     y = np.asarray(y)
     if y.dtype == np.float64:
-        dtypes = [x.dtype for x in values if isinstance(x, np.ndarray)]
+        dtypes = [x.dtype for x in values if isinstance(x, (np.ndarray, np.generic)) and x.dtype != bool]
         if all(d.kind == "f" and d != np.float64 for d in dtypes):
             y = y.astype(np.result_type(*dtypes) if dtypes else np.float32)
     return y

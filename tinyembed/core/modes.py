@@ -12,8 +12,10 @@ from .rowgrad import RowGrad
 
 
 class _Mode(threading.local):
-    recording = True  # False inside no_grad
-    checking = False  # True inside debug_nan
+    def __init__(self) -> None:
+        self.recording = True  # False inside no_grad
+        self.checking = False  # True inside debug_nan
+        self.before: list[bool] = []  # what the switches that are on have to restore
 
 
 mode = _Mode()
@@ -25,15 +27,12 @@ class _Switch(contextlib.ContextDecorator):
     field: str
     value: bool
 
-    def __init__(self) -> None:
-        self._before: list[bool] = []
-
     def __enter__(self) -> None:
-        self._before.append(getattr(mode, self.field))
+        mode.before.append(getattr(mode, self.field))
         setattr(mode, self.field, self.value)
 
     def __exit__(self, *error: object) -> None:
-        setattr(mode, self.field, self._before.pop())
+        setattr(mode, self.field, mode.before.pop())
 
 
 class no_grad(_Switch):
@@ -48,6 +47,12 @@ class no_grad(_Switch):
     """
 
     field, value = "recording", False
+
+
+class enable_grad(_Switch):
+    """Undoes no_grad within it."""
+
+    field, value = "recording", True
 
 
 class debug_nan(_Switch):

@@ -81,6 +81,10 @@ class RowGrad:
         ids, rows = sum_rows_by_id(self.ids, self.rows)
         return RowGrad(self.shape, ids, rows, coalesced=True)
 
+    def copy(self) -> RowGrad:
+        """One that shares no memory with this."""
+        return RowGrad(self.shape, self.ids.copy(), self.rows.copy(), self.coalesced)
+
     def to_dense(self) -> Array:
         """The (V, D) array."""
         own = self.coalesce()
@@ -106,7 +110,8 @@ def norm(x: Array) -> float:
     """
     flat = x.reshape(-1)
     blocks = [flat[i:i + 65536] for i in range(0, flat.size, 65536)]
-    squares = sum(float(block @ block) for block in blocks)
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = sum(float(block @ block) for block in blocks)
     if not 1e-30 < squares < np.inf and x.dtype != np.float64:
         squares = sum(float(np.square(block, dtype=np.float64).sum()) for block in blocks)
     return float(np.sqrt(squares))

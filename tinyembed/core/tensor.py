@@ -92,6 +92,7 @@ class Tensor:
 
     @grad.setter
     def grad(self, g: Any) -> None:
+        g = np.asarray(g) if isinstance(g, np.generic) else g
         if g is not None and not (isinstance(g, (np.ndarray, RowGrad)) and g.shape == self.shape):
             raise ValueError(f"a gradient of a Tensor of shape {self.shape} is an ndarray or RowGrad of that shape, or "
                              f"None; got {type(g).__name__} {getattr(g, 'shape', '')}")
@@ -288,7 +289,7 @@ def primitive(forward: Callable[..., ValueAndVjp] | None = None, *, rows: bool =
 
     @functools.wraps(run)
     def op(*args: Any, **options: Any) -> Tensor:
-        if options and any(isinstance(v, Tensor) for v in options.values()):
+        if options and any(map(_holds_tensor, options.values())):
             args, options = _by_position(run, args, options)
         values: list[Any] = []
         parents: list[Any] = []
@@ -351,10 +352,14 @@ def _unwrapped(x: Any) -> Any:
     return x.data if isinstance(x, Tensor) else x
 
 
+def _holds_tensor(x: Any) -> bool:
+    return isinstance(x, Tensor) or (type(x) in (list, tuple) and any(isinstance(i, Tensor) for i in x))
+
+
 def _unwrap_list(xs: Any) -> tuple[Any, Any]:
     """(value, parents) of an argument that is a list or tuple. With tensors in it: arrays, and a tuple of parents.
     Python floats: a float32 array, as in Tensor. All else (shapes, axes, an index): as it is."""
-    if any(isinstance(x, Tensor) for x in xs):
+    if _holds_tensor(xs):
         parents = tuple((x._node or x) if isinstance(x, Tensor) and x._live else None for x in xs)
         return type(xs)(map(_unwrapped, xs)), parents if any(p is not None for p in parents) else None
     return (new_array(xs) if type(first_leaf(xs)) is float else xs), None

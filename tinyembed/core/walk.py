@@ -35,16 +35,17 @@ def walk(root: Any, g: Any) -> None:
     """From the last node to the first: call each vjp once, send its entries to the parents, free the node.
 
     Leaves are collected on the side and get their `.grad` at the end, so that an error on the way changes none.
+    `owned` holds those whose gradient nobody else refers to: sums are added up in it, and a leaf may keep it. An
+    entry that is g, or a view of g, passes the ownership of g on, unless several entries share g.
     """
-    grads: dict[Any, Any] = {root: g}  # of nodes and leaves by identity
-    owned: set[int] = set()  # births of nodes whose gradient is a sum the engine made itself, and may add to in place
+    grads: dict[Any, Any] = {root: g}  # of nodes and leaves
+    owned: set[Any] = set()
     heap: list[tuple[int, Node]] = []
     if type(root) is Node:
         heap.append((-root.birth, root))
     while heap:
         node = heappop(heap)[1]
         g = grads.pop(node)
-        owned.discard(node.birth)
         if isinstance(g, RowGrad):
             g = g.to_dense()  # only a leaf keeps a RowGrad
         vjp, parents = node.vjp, node.parents
@@ -52,53 +53,64 @@ def walk(root: Any, g: Any) -> None:
             raise RuntimeError(f"backward has already walked over this {node.op}, and freed it; compute the value "
                                "again, or add the losses and go backward once")
         node.vjp, node.parents = None, []
-        entries = vjp(g)
-        if type(entries) is not tuple or len(entries) > len(parents):
-            raise TypeError(f"the vjp of {node.op} must return a tuple of at most {len(parents)} entries")
-        for parent, entry in zip(parents, entries):
-            if parent is None or entry is None:
-                continue
-            for x, gx in zip(parent, entry) if type(parent) is tuple else ((parent, entry),):
-                if x is None:
-                    continue
-                if type(gx) is not RowGrad:
-                    gx = _fit(gx, x, node)
-                elif gx.shape != x.shape:
-                    raise ValueError(f"the vjp of {node.op} gave a RowGrad of shape {gx.shape} for {x.shape}")
-                if mode.checking:
-                    check_finite(gx, node.op, "backward", [g])
+        sent = _pair(node, parents, vjp(g), g)
+        g_owned = node in owned and sum([view for _, _, view in sent]) == 1
+        owned.discard(node)
+        for x, gx, view in sent:
+            if mode.checking:
+                check_finite(gx, node.op, "backward", [g])
+            if type(x) is not Node and x._changed > node.birth:
+                raise RuntimeError(f"a {type(x).__name__} of shape {x.shape} was changed after {node.op} had read it; "
+                                   "go backward before the optimiser steps or data is assigned")
+            if x not in grads:
+                grads[x] = gx
+                if g_owned or not view:
+                    owned.add(x)
                 if type(x) is Node:
-                    if x not in grads:
-                        grads[x] = gx
-                        heappush(heap, (-x.birth, x))
-                    elif x.birth in owned and type(gx) is not RowGrad:
-                        grads[x] += gx
-                    else:
-                        grads[x] = grads[x] + gx
-                        if isinstance(grads[x], np.ndarray):
-                            owned.add(x.birth)
-                else:
-                    if x._changed > node.birth:
-                        raise RuntimeError(
-                            f"a {type(x).__name__} of shape {x.shape} was changed after {node.op} had read it; "
-                            "go backward before the optimiser steps or data is assigned")
-                    # A leaf must not share its array with another leaf, nor with g.
-                    if x in grads:
-                        grads[x] = grads[x] + gx
-                    else:
-                        grads[x] = gx.copy() if type(gx) is np.ndarray and (gx is g or gx.base is not None) else gx
-    if type(root) is not Node:
-        grads[root] = g.copy()
+                    heappush(heap, (-x.birth, x))
+            elif x in owned and type(grads[x]) is np.ndarray and type(gx) is np.ndarray and grads[x].flags.writeable:
+                grads[x] += gx
+            else:
+                grads[x] = grads[x] + gx
+                owned.add(x)
     for x, gx in grads.items():
-        total: Any = gx if x._grad is None else x._grad + gx
-        x._grad = total if isinstance(total, RowGrad) else np.asarray(total)
+        if x._grad is not None:
+            gx = x._grad + gx
+        elif x not in owned or (type(gx) is np.ndarray and not gx.flags.writeable):
+            gx = gx.copy()
+        x._grad = gx if isinstance(gx, RowGrad) else np.asarray(gx)
 
 
-def _fit(gx: Any, x: Any, node: Node) -> Array:
+def _pair(node: Node, parents: list[Any], entries: Any, g: Array) -> list[tuple[Any, Any, bool]]:
+    """(parent, its gradient in its shape and dtype, whether that may share memory with g) for each entry of a vjp that
+    has somewhere to go."""
+    if type(entries) is not tuple or any(entry is not None for entry in entries[len(parents):]):
+        raise TypeError(f"the vjp of {node.op} must return a tuple of at most {len(parents)} entries")
+    pairs: list[tuple[Any, Any, bool]] = []
+    for parent, entry in zip(parents, entries):
+        if parent is None or entry is None:
+            continue
+        for x, gx in zip(parent, entry) if type(parent) is tuple else ((parent, entry),):
+            if x is None or gx is None:
+                continue
+            if type(gx) is not np.ndarray or gx.shape != x.shape or gx.dtype != x.dtype:
+                gx = _fit(gx, x, node)
+            array = gx.rows if type(gx) is RowGrad else gx
+            if pairs and any(gx is other for _, other, _ in pairs):
+                gx = gx.copy()  # one array for two entries
+            pairs.append((x, gx, array is g or array.base is not None))
+    return pairs
+
+
+def _fit(gx: Any, x: Any, node: Node) -> Any:
     """The gradient in x's shape and dtype: broadcasting copied x, so its gradient is the sum over the copies."""
+    shape = x.shape
+    if type(gx) is RowGrad:
+        if gx.shape != shape:
+            raise ValueError(f"the vjp of {node.op} gave a RowGrad of shape {gx.shape} for an input of shape {shape}")
+        return gx
     if type(gx) is not np.ndarray:
         gx = np.asarray(gx)
-    shape = x.shape
     if gx.shape != shape:
         extra = gx.ndim - len(shape)
         axes = tuple(i for i in range(gx.ndim) if i < extra or (shape[i - extra] == 1 and gx.shape[i] != 1))
@@ -106,4 +118,4 @@ def _fit(gx: Any, x: Any, node: Node) -> Array:
         if extra < 0 or fitted.shape[extra:] != shape:
             raise ValueError(f"the vjp of {node.op} gave a gradient of shape {gx.shape} for an input of shape {shape}")
         gx = fitted.reshape(shape)
-    return cast(Array, gx if gx.dtype == x.dtype else gx.astype(x.dtype))
+    return gx if gx.dtype == x.dtype else gx.astype(x.dtype)

@@ -155,6 +155,8 @@ def _entries(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in values.items() if isinstance(values, dict) else enumerate(values):
         name = f"{prefix}.{key}" if prefix else str(key)
         if isinstance(value, (Module, Parameter)):
+            if "." in str(key):
+                raise ValueError(f"{key!r} cannot name a parameter or module: dots separate the parts of a name")
             yield name, value
         elif isinstance(value, (dict, list, tuple)):
             yield from _entries(value, name)

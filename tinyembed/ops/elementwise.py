@@ -52,9 +52,9 @@ def power(x: Array, y: Array) -> ValueAndVjp:
     z = np.power(x, y)
 
     def vjp(g: Array) -> tuple[Any, ...]:
-        gx = g * y * np.power(x, np.where(np.equal(y, 0), 1, np.subtract(y, 1)))
         if not isinstance(y, np.ndarray):  # a Python number
-            return (gx,)
+            return (g * (y * np.power(x, y - 1 if y else 1)),)
+        gx = g * y * np.power(x, np.where(y == 0, 1, y - 1))
         with np.errstate(invalid="ignore"):
             return gx, g * z * np.log(np.where(np.equal(x, 0), 1, x))
 
@@ -133,7 +133,7 @@ def _share(x: Array, y: Array) -> Array:
 @primitive
 def where(condition: Array, x: Array, y: Array) -> ValueAndVjp:
     """x where condition, else y          gradient g where taken, 0 elsewhere"""
-    return np.where(condition, x, y), lambda g: (None, np.where(condition, g, 0), np.where(condition, 0, g))
+    return np.where(condition, x, y)[()], lambda g: (None, np.where(condition, g, 0), np.where(condition, 0, g))
 
 
 @primitive
@@ -150,11 +150,11 @@ def tanh(x: Array) -> ValueAndVjp:
 
 
 def _sigmoid(x: Array) -> Array:
-    """1 / (1 + e^-x) by way of tanh, which neither overflows nor loses the tails' sign."""
-    y = np.asarray(np.multiply(x, 0.5, dtype=getattr(x, "dtype", None)))
-    np.tanh(y, out=y)
-    y += 1
-    y *= 0.5
+    """1 / (1 + e^-x) for x >= 0, e^x / (1 + e^x) below: nothing overflows, and small values keep their digits."""
+    small = np.asarray(np.exp(-np.abs(x)))
+    y = np.where(np.greater_equal(x, 0), small.dtype.type(1), small)
+    small += 1
+    y /= small
     return y
 
 
@@ -165,8 +165,8 @@ def sigmoid(x: Array) -> ValueAndVjp:
     return y, lambda g: (g * y * (1 - y),)
 
 
-def _softplus(x: Array) -> Array:
-    return np.asarray(np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))))
+def _softplus(x: Array) -> Any:
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
 @primitive

@@ -41,7 +41,7 @@ def normal_cdf_pdf(x: Any) -> tuple[Array, Array]:
     (array([0.158655, 0.5     , 0.841345]), array([0.241971, 0.398942, 0.241971]))
     """
     x = np.asarray(x)
-    t = np.abs(x)
+    t = np.asarray(np.abs(x))
     t *= 1 / math.sqrt(18)  # z / 3
     t += 1
     np.divide(1, t, out=t)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from ..core import Array, ValueAndVjp, primitive
+
+
+def as_matrix(x: Array) -> Array:
+    """(…, n) -> (N, n), also where n is 0 and reshape could not infer N."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 @primitive
@@ -18,7 +24,7 @@ def matmul(x: Array, y: Array) -> ValueAndVjp:
     if np.ndim(x) == 0 or np.ndim(y) == 0:
         raise ValueError("a matrix product needs at least one axis on either side; use * for scaling")
     if x.ndim > 2 and y.ndim == 2:  # one large product is faster than a stack of small ones
-        z = (x.reshape(-1, x.shape[-1]) @ y).reshape(*x.shape[:-1], y.shape[1])
+        z = (as_matrix(x) @ y).reshape(*x.shape[:-1], y.shape[1])
     else:
         z = np.matmul(x, y)
 
@@ -30,8 +36,8 @@ def matmul(x: Array, y: Array) -> ValueAndVjp:
         if y.ndim == 1:  # (…, n, k) @ (k) -> (…, n)
             return g[..., None] * y, np.matmul(np.swapaxes(x, -1, -2), g[..., None])[..., 0]
         if y.ndim == 2:
-            flat = g.reshape(-1, g.shape[-1])
-            return (flat @ y.T).reshape(x.shape), x.reshape(-1, x.shape[-1]).T @ flat
+            flat = as_matrix(g)
+            return (flat @ y.T).reshape(x.shape), as_matrix(x).T @ flat
         return np.matmul(g, np.swapaxes(y, -1, -2)), np.matmul(np.swapaxes(x, -1, -2), g)
 
     return z, vjp
@@ -45,17 +51,17 @@ def linear(x: Array, W: Array, b: Array | None = None) -> ValueAndVjp:
     """
     if W.ndim != 2 or x.ndim == 0 or x.shape[-1] != W.shape[1] or (b is not None and b.shape != W.shape[:1]):
         raise ValueError("linear needs x (…, n), W (m, n), b (m)")
-    m, n = W.shape
-    x2 = x.reshape(-1, n)
+    x2 = as_matrix(x)
     y = x2 @ W.T
     if b is not None:
         y += b
 
     def vjp(g: Array) -> tuple[Any, ...]:
-        g2 = g.reshape(-1, m)
-        return (g2 @ W).reshape(x.shape), g2.T @ x2, None if b is None else np.ones(len(g2), g.dtype) @ g2
+        g2 = as_matrix(g)
+        entries = (g2 @ W).reshape(x.shape), g2.T @ x2
+        return entries if b is None else (*entries, np.ones(len(g2), g.dtype) @ g2)
 
-    return y.reshape(*x.shape[:-1], m), vjp
+    return y.reshape(*x.shape[:-1], len(W)), vjp
 
 
 @primitive
@@ -70,6 +76,9 @@ def einsum(subscripts: str, x: Array, y: Array) -> ValueAndVjp:
     if not arrow or any(len(set(s)) < len(s) or not s.isalpha() for s in (a, b, out or "i")) or "," in b:
         raise ValueError(f'einsum takes subscripts like "bik,bjk->bij": two operands, an explicit output, no letter '
                          f"twice within one; got {subscripts!r}")
+    sizes = dict(zip(a, x.shape))
+    if any(sizes.get(c, n) != n for c, n in zip(b, y.shape)):
+        raise ValueError(f"{subscripts!r}: a letter has one size in both operands")
 
     def back(g: Array, mine: str, other: str, z: Array, shape: tuple[int, ...]) -> Array:
         kept = "".join(c for c in mine if c in out or c in other)

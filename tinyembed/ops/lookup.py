@@ -13,15 +13,13 @@ from ..core import Array, RowGrad, ValueAndVjp, primitive
 
 
 def as_ids(ids: Any, size: int, what: str = "the table") -> Array:
-    """ids as an int64 array, each in 0 … size-1, or an error that names the first bad one and where it stands.
+    """A copy of ids as int64, each in 0 … size-1, or an error that names the first bad one and where it stands.
 
     >>> as_ids([0, 7], 5)
     Traceback (most recent call last):
     IndexError: id 7 at position (1,) is outside the table: 5 rows (0 … 4)
     """
-    ids = np.asarray(ids, np.int64 if isinstance(ids, list) and np.size(ids) == 0 else None)
-    if ids.dtype.kind not in "iu":
-        raise TypeError(f"ids are integers, not {ids.dtype}: {_first_odd(ids)} for {what} of {size} rows")
+    ids = as_integers(ids, f" for {what} of {size} rows")
     if ids.size:
         # Seen as unsigned numbers, negative ids are huge: one pass finds what is out of range on either side.
         wide = ids if ids.dtype.kind == "u" else ids.astype(np.int64, copy=False).view(np.uint64)
@@ -29,7 +27,15 @@ def as_ids(ids: Any, size: int, what: str = "the table") -> Array:
             at = np.unravel_index(int(np.argmax(wide >= np.uint64(size))), ids.shape)
             rows = f"{size} rows (0 … {size - 1})" if size else "it has no rows"
             raise IndexError(f"id {ids[at]} at position {tuple(map(int, at))} is outside {what}: {rows}")
-    return ids.astype(np.int64, copy=False)
+    return ids.astype(np.int64)
+
+
+def as_integers(ids: Any, purpose: str = "") -> Array:
+    """ids as an integer array (an empty list is one), or a TypeError."""
+    ids = np.asarray(ids, np.int64 if isinstance(ids, (list, tuple)) and np.size(ids) == 0 else None)
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"ids are integers, not {ids.dtype}: {_first_odd(ids)}{purpose}")
+    return ids
 
 
 def _first_odd(ids: Array) -> str:
@@ -52,7 +58,7 @@ def embedding(W: Any, ids: Any) -> ValueAndVjp:
         raise ValueError("a table is a matrix (V, D)")
     V, D = W.shape
     ids = as_ids(ids, V)
-    return W.take(ids, axis=0, mode="clip"), lambda g: (RowGrad((V, D), ids.reshape(-1), g.reshape(-1, D)),)
+    return W.take(ids, axis=0, mode="clip"), lambda g: (RowGrad((V, D), ids.reshape(-1), g.reshape(ids.size, D)),)
 
 
 @primitive(rows=True)
@@ -68,7 +74,7 @@ def getitem(x: Any, index: Any) -> ValueAndVjp:
         V, D = x.shape
         wrapped = index if index.dtype.kind == "u" else np.where((index < 0) & (index >= -V), index + V, index)
         ids = as_ids(wrapped, V)
-        return x.take(ids, axis=0, mode="clip"), lambda g: (RowGrad((V, D), ids.reshape(-1), g.reshape(-1, D)),)
+        return x.take(ids, axis=0, mode="clip"), lambda g: (RowGrad((V, D), ids.reshape(-1), g.reshape(ids.size, D)),)
     x = np.asarray(x)
     parts = index if isinstance(index, tuple) else (index,)
     basic = all(i is None or i is Ellipsis or isinstance(i, (int, np.integer, slice)) for i in parts)

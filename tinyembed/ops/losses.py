@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..core import Array, Tensor, ValueAndVjp, primitive
-from .lookup import as_ids
+from .linalg import as_matrix
+from .lookup import as_ids, as_integers
 
 
 def _reduce(loss: Array, reduction: str, count: int) -> tuple[Any, float]:
@@ -33,15 +34,16 @@ def cross_entropy(logits: Array, targets: Array, ignore_index: int = -100, label
     none, the mean is 0 with gradient 0 (PyTorch: NaN). Logits of -inf are classes that cannot be. Errors: a target
     outside 0 … V-1, shapes that do not fit.
     """
-    targets = np.asarray(targets)
+    targets = as_integers(targets)
     if logits.ndim == 0 or targets.shape != logits.shape[:-1]:
         raise ValueError("cross_entropy needs logits (…, V) and one integer target each (…)")
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing is in 0 … 1, not {label_smoothing}")
     V = logits.shape[-1]
-    kept = targets.reshape(-1) != ignore_index
-    ids = as_ids(np.where(kept, targets.reshape(-1), 0) if targets.size else targets.reshape(-1), V, "the classes")
-    z = logits.reshape(-1, V)
+    kept = targets != ignore_index
+    ids = as_ids(np.where(kept, targets, 0), V, "the classes").reshape(-1)
+    kept = kept.reshape(-1)
+    z = as_matrix(logits)
     n = np.arange(len(z))
 
     top = z.max(-1, keepdims=True, initial=-np.inf)
@@ -79,7 +81,7 @@ def bce_with_logits(logits: Array, targets: Array, reduction: str = "mean") -> V
     if t.dtype != x.dtype:
         t = t.astype(x.dtype)
     small = np.exp(-np.abs(x))
-    y, weight = _reduce(np.asarray(np.maximum(x, 0) - x * t + np.log1p(small)), reduction, x.size)
+    y, weight = _reduce(np.maximum(x, 0) - x * t + np.log1p(small), reduction, x.size)
 
     def vjp(g: Array) -> tuple[Any, ...]:
         s = np.where(x >= 0, 1, small) / (1 + small)

@@ -7,18 +7,24 @@ from typing import Any
 import numpy as np
 
 from ..core import Array, Tensor, ValueAndVjp, method, primitive
+from .linalg import as_matrix
 
 
 def softmax_array(x: Array, axis: int = -1) -> Array:
     """The softmax of a plain array, which the fused losses share. A line of -inf alone gives zeros, not NaN."""
-    top = np.max(x, axis, keepdims=True, initial=-np.inf)
-    top[~np.isfinite(top)] = 0
-    y = np.asarray(x - top)
+    y = _below_top(x, axis)
     np.exp(y, out=y)
-    total = np.sum(y, axis, keepdims=True)
+    total = np.asarray(np.sum(y, axis, keepdims=True))
     total[total == 0] = 1
     y /= total
     return y
+
+
+def _below_top(x: Array, axis: int) -> Array:
+    """x minus its largest entry along axis, where that is finite."""
+    top = np.asarray(np.max(x, axis, keepdims=True, initial=-np.inf))
+    top[~np.isfinite(top)] = 0
+    return np.asarray(x - top)
 
 
 @primitive
@@ -43,10 +49,8 @@ def log_softmax(x: Array, axis: int = -1) -> ValueAndVjp:
 
     A line of -inf alone stays -inf, with gradient g.
     """
-    top = np.max(x, axis, keepdims=True, initial=-np.inf)
-    top[~np.isfinite(top)] = 0
-    y = np.asarray(x - top)
-    total = np.sum(np.exp(y), axis, keepdims=True)
+    y = _below_top(x, axis)
+    total = np.asarray(np.sum(np.exp(y), axis, keepdims=True))
     total[total == 0] = 1
     y -= np.log(total)
     return y, lambda g: (g - np.exp(y) * np.sum(g, axis, keepdims=True),)
@@ -74,8 +78,8 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float = 1e-5) -> Value
         h -= np.mean(h, -1, keepdims=True)
         h -= z * along
         h *= scale
-        g2 = g.reshape(-1, D)
-        return h, np.einsum("ni,ni->i", g2, z.reshape(-1, D)), np.ones(len(g2), g.dtype) @ g2
+        g2 = as_matrix(g)
+        return h, np.einsum("ni,ni->i", g2, as_matrix(z)), np.ones(len(g2), g.dtype) @ g2
 
     return y, vjp
 
@@ -96,7 +100,7 @@ def rms_norm(x: Array, weight: Array, eps: float = 1e-6) -> ValueAndVjp:
         h = g * weight
         h -= z * (np.einsum("...i,...i->...", h, z)[..., None] / D)
         h *= scale
-        return h, np.einsum("ni,ni->i", g.reshape(-1, D), z.reshape(-1, D))
+        return h, np.einsum("ni,ni->i", as_matrix(g), as_matrix(z))
 
     return z * weight, vjp
 

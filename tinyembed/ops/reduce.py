@@ -21,7 +21,7 @@ def _back(y: Any, x: Array, axis: Axis, keepdims: bool) -> Array:
 
 def _count(x: Array, axis: Axis) -> int:
     """How many entries of x one output entry stands for."""
-    axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     return int(np.prod([x.shape[a] for a in axes], dtype=np.int64))
 
 
@@ -108,11 +108,13 @@ def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> ValueAndVj
     """
     top = np.max(x, axis, keepdims=True)
     top = np.where(np.isfinite(top), top, 0).astype(x.dtype)
+    p = np.exp(x - top)
+    total = np.sum(p, axis, keepdims=True)
     with np.errstate(divide="ignore"):
-        y = np.log(np.sum(np.exp(x - top), axis, keepdims=True)) + top
-    finite = np.where(np.isneginf(y), 0, y)
+        y = np.log(total) + top
+    total = np.where(total == 0, 1, total).astype(x.dtype)
     out = y if keepdims else np.squeeze(y, axis) if axis is not None else y.reshape(())
-    return out, lambda g: (_back(g, x, axis, keepdims) * np.exp(x - finite),)
+    return out, lambda g: (_back(g, x, axis, keepdims) * (p / total),)
 
 
 @method

@@ -118,5 +118,5 @@ def split(x: Tensor, sections: int | Sequence[int], axis: int = 0) -> list[Tenso
 def flip(x: Tensor, axis: int | tuple[int, ...] | None = None) -> Tensor:
     """Entries in reverse order along axis (None: every axis)."""
     d = np.ndim(x)
-    axes = {a % d for a in (range(d) if axis is None else (axis,) if isinstance(axis, int) else axis)}
+    axes = {a % d for a in (range(d) if axis is None else axis if isinstance(axis, tuple) else (axis,))}
     return Tensor.__getitem__(x, tuple(slice(None, None, -1 if a in axes else None) for a in range(d)))

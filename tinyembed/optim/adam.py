@@ -39,10 +39,11 @@ class Adam(Optimizer):
         m, v = states
         beta1, beta2 = self.betas
         # In float64, then in the weights' own dtype: 1 - beta2^t loses digits in float32.
-        size = np.asarray(self.lr / (1 - beta1 ** np.float64(t)), w.dtype)
-        root = np.asarray(1 / np.sqrt(1 - beta2 ** np.float64(t)), w.dtype)
-        d = g - m
-        d *= 1 - beta1
+        t = np.asarray(t, np.float64)
+        size = np.asarray(self.lr / (1 - beta1 ** t), w.dtype)
+        root = np.asarray(1 / np.sqrt(1 - beta2 ** t), w.dtype)
+        d = g * g.dtype.type(1 - beta1)
+        m *= beta1
         m += d
         np.multiply(g, g, out=d)
         d *= 1 - beta2

@@ -42,10 +42,10 @@ def clip_grad_value(params: Iterable[Parameter], max_value: float) -> None:
     check_number("max_value", max_value)
     for p in params:
         g = p.grad = _coalesced(p.grad)
-        if isinstance(g, RowGrad):
-            p.grad = RowGrad(g.shape, g.ids, np.clip(g.rows, -max_value, max_value), coalesced=True)
-        elif g is not None:
-            p.grad = np.clip(g, -max_value, max_value)
+        if g is None:
+            continue
+        clipped = np.clip(g.rows if isinstance(g, RowGrad) else g, -max_value, max_value).astype(g.dtype, copy=False)
+        p.grad = RowGrad(g.shape, g.ids, clipped, coalesced=True) if isinstance(g, RowGrad) else clipped
 
 
 def _coalesced(g: Any) -> Any:

@@ -11,6 +11,7 @@ batch has looked up, so no optimiser is written twice.
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Iterable
 from typing import Any
 
@@ -100,6 +101,6 @@ class Optimizer:
 
 def check_number(name: str, value: float, below: float = math.inf) -> None:
     """Refuse a setting that is negative, NaN, infinite or not below a bound."""
-    if not (isinstance(value, (int, float)) and 0 <= value < below):
+    if not (isinstance(value, numbers.Real) and 0 <= value < below):
         raise ValueError(f"{name} must be at least 0 and {'finite' if below == math.inf else f'below {below}'}, "
                          f"not {value!r}")

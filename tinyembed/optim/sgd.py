@@ -33,4 +33,4 @@ class SGD(Optimizer):
             m *= self.momentum
             m += g
             g = m
-        w -= self.lr * g
+        w -= w.dtype.type(self.lr) * g

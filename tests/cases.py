@@ -1,0 +1,451 @@
+"""One case for every op of `te.OPS`: how to draw arguments for it, and what it should compute.
+
+A case draws `(args, options)` by way of `Draw`, which takes its decisions from hypothesis or from a seed. Every
+floating array among the arguments, in lists too, is differentiable; integers, booleans and options are constants.
+Values keep away from kinks and ties (0.1 at least), so that finite differences hold. The references are plain NumPy and
+`math`, written in another way than the ops are: loops, one-hot products, naive formulas.
+"""
+
+import itertools
+import math
+import operator
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+SIDES = (2, 1, 3, 2, 3, 0)  # each as often as it is listed: empty arrays are to be met, not to crowd out the rest
+
+# Properties that an op cannot have, with the reason.
+EXEMPT = {
+    "scaling is noticed": {"sign": "its gradient is zero, and 1.01 times zero is zero"},
+    "dtype in is dtype out": {"astype": "changing the dtype is what it is for; it has a test of its own"},
+}
+
+
+class Draw:
+    """Random decisions, all made of one: `integer(low, high)`, bounds included."""
+
+    def __init__(self, integer: Callable[[int, int], int], sides: tuple[int, ...] = SIDES) -> None:
+        self.integer, self.sides = integer, sides
+
+    def pick(self, *options: Any) -> Any:
+        return options[self.integer(0, len(options) - 1)]
+
+    def side(self, low: int = 0) -> int:
+        return self.pick(*[n for n in self.sides if n >= low])
+
+    def shape(self, min_dims: int = 0, max_dims: int = 3, low: int = 0) -> tuple[int, ...]:
+        return tuple(self.side(low) for _ in range(self.integer(min_dims, max_dims)))
+
+    def narrower(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """A shape that broadcasts to this one: sides of 1, leading axes left out."""
+        kept = shape[self.integer(0, len(shape)):]
+        return tuple(self.pick(n, 1) for n in kept)
+
+    def rng(self) -> np.random.Generator:
+        return np.random.default_rng(self.integer(0, 2**32 - 1))
+
+    def normal(self, shape: tuple[int, ...]) -> np.ndarray:
+        return np.asarray(self.rng().normal(size=shape))
+
+    def positive(self, shape: tuple[int, ...]) -> np.ndarray:
+        return np.asarray(self.rng().uniform(0.5, 2, shape))
+
+    def nonzero(self, shape: tuple[int, ...]) -> np.ndarray:
+        """0.2 at least from zero."""
+        rng = self.rng()
+        return np.asarray(rng.uniform(0.2, 2, shape) * rng.choice([-1, 1], shape))
+
+    def spaced(self, shape: tuple[int, ...]) -> np.ndarray:
+        """No two entries nearer than 0.2."""
+        n = math.prod(shape)
+        return (0.2 * self.rng().permutation(n) - 0.1 * n + 0.05).reshape(shape)
+
+    def ids(self, shape: tuple[int, ...], size: int, low: int = 0) -> np.ndarray:
+        return self.rng().integers(low, size, shape)
+
+    def mask(self, shape: tuple[int, ...]) -> np.ndarray:
+        return np.asarray(self.rng().random(shape) < 0.6)
+
+    def axis(self, ndim: int) -> int:
+        return self.integer(-ndim, ndim - 1)
+
+    def axes(self, ndim: int) -> Any:
+        """None, one axis, or a tuple of axes."""
+        axes = [i - ndim * self.pick(False, True) for i in range(ndim) if self.pick(False, True)]
+        return self.pick(None, self.axis(ndim) if ndim else None, tuple(axes))
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    draw: Callable[[Draw], tuple[tuple[Any, ...], dict[str, Any]]]
+    reference: Callable[..., Any]
+
+    def calls(self, sides: tuple[int, ...] = SIDES) -> st.SearchStrategy[tuple[tuple[Any, ...], dict[str, Any]]]:
+        """Arguments and options, drawn by hypothesis."""
+        def drawn(draw: Any) -> Any:
+            return self.draw(Draw(lambda low, high: draw(st.integers(low, high)), sides))
+        return st.composite(drawn)()
+
+    def sample(self, seed: int, sides: tuple[int, ...] = SIDES) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Arguments and options, drawn from a seed."""
+        return self.draw(Draw(random.Random(seed).randint, sides))
+
+
+CASES: dict[str, Case] = {}
+UNARY: list[str] = []
+PAIRS: dict[str, Callable[..., tuple[Any, ...]]] = {}  # of two-operand ops: arguments for two given shapes
+
+
+def call(*args: Any, **options: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return args, options
+
+
+def case(name: str, draw: Callable[[Draw], Any], reference: Callable[..., Any]) -> None:
+    CASES[name] = Case(name, draw, reference)
+
+
+# -- one entry by itself -----------------------------------------------------------------------------------------------
+
+
+def unary(name: str, f: Callable[[float], float], domain: Any = Draw.normal) -> None:
+    UNARY.append(name)
+    case(name, lambda d: call(domain(d, d.shape())), np.vectorize(f, otypes=[float]))
+
+
+unary("abs", math.fabs, Draw.nonzero)
+unary("negative", lambda x: 0 - x)
+unary("exp", math.exp)
+unary("expm1", lambda x: math.exp(x) - 1)
+unary("log", math.log, Draw.positive)
+unary("log1p", lambda x: math.log(1 + x), Draw.positive)
+unary("sqrt", lambda x: x ** 0.5, Draw.positive)
+unary("tanh", lambda x: 1 - 2 / (math.exp(2 * x) + 1))
+unary("sigmoid", lambda x: 1 / (1 + math.exp(-x)))
+unary("softplus", lambda x: math.log(1 + math.exp(x)))
+unary("log_sigmoid", lambda x: -math.log(1 + math.exp(-x)))
+unary("silu", lambda x: x / (1 + math.exp(-x)))
+unary("relu", lambda x: x if x > 0 else 0.0, Draw.nonzero)
+unary("sign", lambda x: math.copysign(1, x), Draw.nonzero)
+
+
+def gelu(x, approximate="none"):
+    exact = lambda x: x * (1 + math.erf(x / math.sqrt(2))) / 2
+    gpt2 = lambda x: x / 2 * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x ** 3)))
+    return np.vectorize(exact if approximate == "none" else gpt2, otypes=[float])(x)
+
+
+def clip(x, min=None, max=None):
+    low, high = -math.inf if min is None else min, math.inf if max is None else max
+    return np.vectorize(lambda v: low if v < low else high if v > high else v, otypes=[float])(x)
+
+
+case("gelu", lambda d: call(d.normal(d.shape()), approximate=d.pick("none", "tanh")), gelu)
+case("clip", lambda d: call(d.nonzero(d.shape()), *d.pick((-0.1,), (None, 0.1), (-3.0, 0.1), (-0.1, 3.0))), clip)
+case("astype", lambda d: call(d.normal(d.shape()), d.pick("float64", np.float64)), lambda x, dtype: x + 0.0)
+
+
+def binary(name: str, f: Callable[[float, float], float], domain: Any, *scalars: float) -> None:
+    """Two operands that broadcast; or an array and a Python number."""
+    PAIRS[name] = domain
+
+    def draw(d: Draw) -> Any:
+        whole = d.shape()
+        x, y = domain(d, *d.pick((whole, d.narrower(whole)), (d.narrower(whole), whole), (whole, whole)))
+        return call(x, d.pick(y, y, y, *scalars))
+
+    case(name, draw, np.vectorize(f, otypes=[float]))
+
+
+def anything(d: Draw, *shapes: Any) -> Any: return [d.normal(s) for s in shapes]
+def without_zero(d: Draw, *shapes: Any) -> Any: return [d.nonzero(s) for s in shapes]
+def untied(d: Draw, *shapes: Any) -> Any: return [np.asarray(0.4 * d.ids(s, 9) + 0.2 * i) for i, s in enumerate(shapes)]
+
+
+binary("add", operator.add, anything, 2.0, 3)
+binary("subtract", operator.sub, anything, 2.0, 3)
+binary("multiply", operator.mul, anything, 2.0, 3)
+binary("divide", operator.truediv, without_zero, 2.0, 3)
+binary("power", math.pow, lambda d, sx, sy: (d.positive(sx), d.normal(sy)), 2, 3.0, -1, 0.5, 0)
+binary("maximum", lambda x, y: x if x > y else y, untied, 1.5)
+binary("minimum", lambda x, y: y if x > y else x, untied, 1.5)
+
+
+def where(d: Draw) -> Any:
+    whole = d.shape()
+    return call(d.mask(d.narrower(whole)), *d.pick((d.normal(whole), d.normal(d.narrower(whole))),
+                                                   (d.normal(d.narrower(whole)), 0.5)))
+
+
+case("where", where, np.vectorize(lambda c, x, y: x if c else y, otypes=[float]))
+case("dropout", lambda d: call(x := d.normal(d.shape()), d.pick(0.0, 0.25, 0.5), mask=d.mask(x.shape)),
+     lambda x, p, mask: np.vectorize(lambda v, keep: v / (1 - p) if keep else 0.0, otypes=[float])(x, mask))
+
+# -- reductions --------------------------------------------------------------------------------------------------------
+
+
+def along(f: Callable[..., float]) -> Callable[..., np.ndarray]:
+    """The reduction that calls f on a list of floats for every output entry."""
+    def reference(x, axis=None, keepdims=False, **options):
+        axes = range(x.ndim) if axis is None else [a % x.ndim for a in ([axis] if isinstance(axis, int) else axis)]
+        kept = [i for i in range(x.ndim) if i not in axes]
+        lines = x.transpose(*kept, *axes).reshape([math.prod(x.shape[i] for i in side) for side in (kept, axes)])
+        shape = [n if i in kept else 1 for i, n in enumerate(x.shape) if keepdims or i in kept]
+        return np.array([f(line.tolist(), **options) for line in lines], float).reshape(shape)
+    return reference
+
+
+def reduction(name: str, f: Callable[..., float], domain: Any = Draw.normal, low: int = 0,
+              axes: Any = Draw.axes) -> None:
+    case(name, lambda d: call(x := domain(d, d.shape(low=low)), axes(d, x.ndim), keepdims=d.pick(False, True)),
+         along(f))
+
+
+def variance(line, ddof=0):
+    return math.fsum(a * a for a in line) / (n := len(line) - ddof) - math.fsum(line) ** 2 / len(line) / n
+
+
+reduction("sum", math.fsum)
+reduction("mean", lambda line: math.fsum(line) / len(line), low=1)
+reduction("max", max, Draw.spaced, low=1)
+reduction("min", min, Draw.spaced, low=1)
+reduction("logsumexp", lambda line: math.log(math.fsum(map(math.exp, line))), low=1)
+reduction("prod", math.prod, axes=lambda d, ndim: d.pick(None, d.axis(ndim)) if ndim else None)
+case("var", lambda d: call(x := d.normal(d.shape(1, low=2)), d.pick(None, d.axis(x.ndim), (0, -1)[:x.ndim]),
+                           ddof=d.pick(0, 1), keepdims=d.pick(False, True)), along(variance))
+
+
+def cumsum(x, axis=None):
+    lines = x.reshape(-1) if axis is None else np.moveaxis(x, axis, 0)
+    y = np.array([sum(lines[:i + 1]) for i in range(len(lines))], float).reshape(lines.shape)
+    return y if axis is None else np.moveaxis(y, 0, axis)
+
+
+case("cumsum", lambda d: call(x := d.normal(d.shape()), d.pick(None, d.axis(x.ndim) if x.ndim else None)), cumsum)
+
+# -- shape -------------------------------------------------------------------------------------------------------------
+
+
+def transpose(x, axes=None):
+    axes = range(x.ndim)[::-1] if axes is None else axes
+    y = np.empty([x.shape[a] for a in axes])
+    for i in np.ndindex(x.shape):
+        y[tuple(i[a] for a in axes)] = x[i]
+    return y
+
+
+def concatenate(xs, axis=0):
+    return np.moveaxis(np.array([row for x in xs for row in np.moveaxis(x, axis, 0)]).reshape(
+        sum(x.shape[axis] for x in xs), *np.moveaxis(xs[0], axis, 0).shape[1:]), 0, axis)
+
+
+def concatenated(d: Draw) -> Any:
+    whole = list(d.shape(1))
+    axis = d.axis(len(whole))
+    lengths = [d.side() for _ in range(d.integer(1, 3))]
+    xs = [d.normal((*whole[:axis % len(whole)], n, *whole[axis % len(whole) + 1:])) for n in lengths]
+    return call(d.pick(list, tuple)(xs), axis)
+
+
+def padded(d: Draw) -> Any:
+    x = d.normal(d.shape(1))
+    width = d.pick(1, (2, 1), ((0, 2),), tuple((i, 1) for i in range(x.ndim)))
+    return call(x, width, constant_values=d.pick(0.0, 7.0))
+
+
+def pad(x, width, constant_values):
+    widths = [(width, width)] * x.ndim if isinstance(width, int) else [width] * x.ndim if isinstance(
+        width[0], int) else list(width) * (x.ndim if len(width) == 1 else 1)
+    y = np.full([n + a + b for n, (a, b) in zip(x.shape, widths)], constant_values)
+    for i in np.ndindex(x.shape):
+        y[tuple(j + a for j, (a, _) in zip(i, widths))] = x[i]
+    return y
+
+
+def taken(d: Draw) -> Any:
+    x = d.normal(d.shape(1, low=1))
+    axis = d.axis(x.ndim)
+    shape = [d.side() if i == axis % x.ndim else d.pick(n, 1) for i, n in enumerate(x.shape)]
+    return call(x, d.ids(tuple(shape), x.shape[axis], low=-x.shape[axis]), axis)
+
+
+def take_along_axis(x, indices, axis):
+    shape = [indices.shape[i] if i == axis % x.ndim else n for i, n in enumerate(x.shape)]
+    indices, y = indices + np.zeros(shape, int), np.empty(shape)
+    for i in np.ndindex(*shape):
+        y[i] = x[tuple(indices[i] if a == axis % x.ndim else j for a, j in enumerate(i))]
+    return y
+
+
+case("reshape", lambda d: call(x := d.normal(d.shape()), d.pick(-1, x.shape[::-1], (1, *x.shape), [x.size, 1], x.size)),
+     lambda x, shape: np.array(list(x.flat)).reshape(shape))
+case("transpose", lambda d: call(x := d.normal(d.shape()), d.pick(
+    None, [int(a) - x.ndim * d.pick(0, 1) for a in d.rng().permutation(x.ndim)])), transpose)
+case("broadcast_to", lambda d: call(d.normal(d.narrower(s := d.shape())), s), lambda x, shape: np.zeros(shape) + x)
+case("concatenate", concatenated, concatenate)
+case("pad", padded, pad)
+case("take_along_axis", taken, take_along_axis)
+
+# -- products ----------------------------------------------------------------------------------------------------------
+
+
+def products(d: Draw) -> Any:
+    b, n, k, m = (d.side() for _ in range(4))
+    sx, sy = d.pick(((k,), (k,)), ((n, k), (k,)), ((k,), (k, m)), ((n, k), (k, m)), ((b, n, k), (k, m)),
+                    ((b, n, k), (b, k, m)), ((b, n, k), (1, k, m)), ((n, k), (b, k, m)), ((k,), (b, k, m)),
+                    ((b, n, k), (k,)), ((2, 1, n, k), (b, k, m)))
+    return call(d.normal(sx), d.normal(sy))
+
+
+def matmul(x, y):
+    x2, y2 = (x[None] if x.ndim == 1 else x), (y[:, None] if y.ndim == 1 else y)
+    z = (x2[..., None] * y2[..., None, :, :]).sum(-2)
+    z = z[..., 0] if y.ndim == 1 else z
+    return z if x.ndim > 1 else z[0] if y.ndim == 1 else z[..., 0, :]
+
+
+FORMULAS = ("ij,jk->ik", "bik,bjk->bij", "i,i->", "ij,i->", "i,j->ij", "ij,kl->jk", "i j, j i -> j",
+            "bhqd,bhkd->bhqk")
+
+
+def einsummed(d: Draw) -> Any:
+    formula = d.pick(*FORMULAS)
+    side = {c: d.side() for c in formula if c.isalpha()}
+    parts = formula.split("->")[0].split(",")
+    return call(formula, *[d.normal(tuple(side[c] for c in part if c in side)) for part in parts])
+
+
+def einsum(formula, x, y):
+    left, out = formula.replace(" ", "").split("->")
+    (a, b), letters = left.split(","), sorted(set(left) - {","})
+    side = dict(zip(a + b, x.shape + y.shape))
+    z = np.zeros([side[c] for c in out])
+    for i in np.ndindex(*[side[c] for c in letters]):
+        at = dict(zip(letters, i))
+        z[tuple(at[c] for c in out)] += x[tuple(at[c] for c in a)] * y[tuple(at[c] for c in b)]
+    return z
+
+
+def linear(x, W, b=None):
+    y = np.tensordot(x, W, (-1, 1))
+    return y if b is None else y + b
+
+
+case("matmul", products, matmul)
+case("einsum", einsummed, einsum)
+case("linear", lambda d: call(d.normal((*d.shape(0, 2), n := d.side())), d.normal((m := d.side(), n)),
+                              *d.pick((), (d.normal((m,)),))), linear)
+
+# -- lookups -----------------------------------------------------------------------------------------------------------
+
+
+def looked_up(d: Draw) -> Any:
+    V, D = d.side(), d.side()
+    ids = d.ids(d.shape(0, 2), V) if V else np.zeros((0,), int)
+    return call(d.normal((V, D)), d.pick(ids, ids.astype(np.uint8), ids.T, ids.tolist() if ids.ndim else ids))
+
+
+def one_hot_product(W, ids):
+    ids = np.array(ids, int)
+    return np.tensordot((ids[..., None] == np.arange(len(W))).astype(float), W, (-1, 0))
+
+
+def indexed(d: Draw) -> Any:
+    x = d.normal(d.shape(2, 3, low=1))
+    n, m = x.shape[:2]
+    rows, wrapped = d.ids((2, 2), n), d.ids((3,), n, low=-n)
+    return call(x, d.pick(0, -1, slice(None, None, -1), (Ellipsis, None, 0), None, wrapped, rows, wrapped.tolist(), [],
+                          rows.astype(np.uint8), (slice(None), d.ids((3,), m)), (wrapped, d.ids((3,), m)), (),
+                          (wrapped.tolist(), 0), d.mask(x.shape), d.mask((n,)), (slice(0, 1), [0, 0]),
+                          (np.int64(0), slice(1, None))))
+
+
+def getitem(x, index):
+    places = np.arange(x.size).reshape(x.shape)[np.array(index, int) if isinstance(index, list) else index]
+    return np.array([x.flat[i] for i in places.flat], float).reshape(places.shape)
+
+
+case("embedding", looked_up, one_hot_product)
+case("getitem", indexed, getitem)
+
+# -- norms and losses --------------------------------------------------------------------------------------------------
+
+
+def softmax(x, axis=-1):
+    e = np.exp(x.astype(np.longdouble))
+    return (e / e.sum(axis, keepdims=True)).astype(float)
+
+
+def layer_norm(x, weight, bias, eps=1e-5):
+    y = np.empty(x.shape)
+    for i in np.ndindex(x.shape[:-1]):
+        y[i] = weight * (x[i] - np.mean(x[i])) / math.sqrt(np.var(x[i]) + eps) + bias
+    return y
+
+
+def rms_norm(x, weight, eps=1e-6):
+    return weight * x / (eps + sum(x[..., i:i + 1] ** 2 for i in range(x.shape[-1])) / x.shape[-1]) ** 0.5
+
+
+def over_axis(domain: Any, **options: Any) -> Callable[[Draw], Any]:
+    return lambda d: call(x := domain(d, d.shape(1)), axis=d.axis(x.ndim), **{k: d.pick(*options[k]) for k in options})
+
+
+case("softmax", over_axis(Draw.normal), softmax)
+case("log_softmax", over_axis(Draw.normal), lambda x, axis: np.log(softmax(x, axis)))
+case("l2_normalise", over_axis(Draw.nonzero, eps=(1e-12, 0.01)),
+     lambda x, axis, eps: x / np.linalg.norm(x, axis=axis, keepdims=True))
+case("layer_norm", lambda d: call(d.spaced((*d.shape(0, 2), D := d.side(1))), d.normal((D,)), d.normal((D,)),
+                                  *d.pick((), (0.1,))), layer_norm)
+case("rms_norm", lambda d: call(d.nonzero((*d.shape(0, 2), D := d.side(1))), d.normal((D,)), *d.pick((), (0.1,))),
+     rms_norm)
+
+
+def classified(d: Draw) -> Any:
+    shape, V = d.shape(0, 2), d.side(1)
+    targets = np.where(d.mask(shape), d.ids(shape, V), -7)
+    return call(d.normal((*shape, V)), targets, ignore_index=-7, label_smoothing=d.pick(0.0, 0.1, 1.0),
+                reduction=d.pick("mean", "sum", "none"))
+
+
+def reduced(losses, reduction, n):
+    return losses if reduction == "none" else losses.sum() / (max(n, 1) if reduction == "mean" else 1)
+
+
+def cross_entropy(logits, targets, ignore_index, label_smoothing, reduction):
+    losses, V = np.zeros(targets.shape), logits.shape[-1]
+    for i in np.ndindex(targets.shape):
+        wanted = (1 - label_smoothing) * (np.arange(V) == targets[i]) + label_smoothing / V
+        losses[i] = 0 if targets[i] == ignore_index else -(wanted * np.log(softmax(logits[i]))).sum()
+    return reduced(losses, reduction, np.count_nonzero(targets != ignore_index))
+
+
+def bce_with_logits(logits, targets, reduction):
+    p = 1 / (1 + np.exp(-logits))
+    return reduced(-targets * np.log(p) - (1 - targets) * np.log(1 - p), reduction, logits.size)
+
+
+case("cross_entropy", classified, cross_entropy)
+case("bce_with_logits", lambda d: call(x := d.normal(d.shape()), np.asarray(d.rng().uniform(0, 1, x.shape)),
+                                       reduction=d.pick("mean", "sum", "none")), bce_with_logits)
+
+
+# -- what the properties do with a call --------------------------------------------------------------------------------
+
+
+def leaves(args: Any) -> list[np.ndarray]:
+    """The differentiable arrays among the arguments."""
+    flat = itertools.chain.from_iterable(a if isinstance(a, (list, tuple)) else [a] for a in args)
+    return [a for a in flat if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
+
+
+def put(args: Any, values: Any) -> tuple[Any, ...]:
+    """The arguments with their differentiable arrays replaced, in order."""
+    rest = iter(values)
+    new = lambda a: next(rest) if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a
+    return tuple(type(a)(map(new, a)) if isinstance(a, (list, tuple)) else new(a) for a in args)
