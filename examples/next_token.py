@@ -81,9 +81,8 @@ def bigram_perplexity(train: np.ndarray, test: np.ndarray, V: int) -> float:
 def neighbours(table: np.ndarray, vocabulary: Vocabulary, word: str, n: int = 6) -> str:
     """The n words whose rows have the largest cosine with the word's."""
     rows = table / np.linalg.norm(table, axis=1, keepdims=True)
-    cosine = rows @ rows[vocabulary.index[word]]
-    nearest = [vocabulary.tokens[i] for i in np.argsort(-cosine) if vocabulary.tokens[i].isalpha()]
-    return " ".join(nearest[1:n + 1])
+    nearest = [vocabulary.tokens[i] for i in np.argsort(-rows @ rows[vocabulary.index[word]])]
+    return " ".join([other for other in nearest if other.isalpha() and other != word][:n])
 
 
 @te.no_grad()
@@ -132,7 +131,8 @@ def draw(path: str, history: te.train.History, table: np.ndarray, vocabulary: Vo
     print(f"picture: {path}")
 
 
-def main() -> None:
+def arguments() -> argparse.ArgumentParser:
+    """The flags."""
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("--text", help="a text file to train on (UTF-8; blank lines separate documents)")
     cli.add_argument("--steps", type=int, default=1800, help="training steps (default %(default)s)")
@@ -150,11 +150,25 @@ def main() -> None:
     cli.add_argument("--words", nargs="*", default=["list", "returns", "file", "first", "integer", "error"],
                      help="words whose neighbours are shown")
     cli.add_argument("--save", default="next_token.png", help="where the picture goes (default %(default)s)")
+    return cli
+
+
+def main() -> None:
+    cli = arguments()
     o = cli.parse_args()
+    if not words_and_punctuation(o.prompt):
+        cli.error("--prompt needs a word to begin with")
+    if o.vocab < 3 or min(o.steps, o.dim, o.context, o.hidden) < 1:
+        cli.error("--vocab must be at least 3; --steps, --dim, --context and --hidden at least 1")
+    if not Path(o.save).absolute().parent.is_dir():
+        cli.error(f"--save {o.save}: there is no such folder")
 
     te.seed(o.seed)
     rng = np.random.default_rng(o.seed)
-    documents = python_docs() if o.text is None else Path(o.text).read_text("utf-8").split("\n\n")
+    try:
+        documents = python_docs() if o.text is None else Path(o.text).read_text("utf-8").split("\n\n")
+    except (OSError, UnicodeDecodeError) as error:
+        cli.error(str(error))
     train, test = ([[*words_and_punctuation(text), "<end>"] for text in part] for part in split_documents(documents))
     vocabulary = Vocabulary.build(train, max_size=o.vocab)
     V = len(vocabulary)

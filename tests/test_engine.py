@@ -706,3 +706,52 @@ def test_none_for_an_argument_that_was_left_out(register):
     x = leaf([1.0])
     scaled(x).backward()
     assert x.grad.tolist() == [1]
+
+
+@pytest.mark.parametrize("alias", ["detach", "view under no_grad"])
+def test_a_step_does_not_reach_into_a_graph_through_an_alias(alias):
+    p, x = te.Parameter(np.array([2.0, 3.0])), leaf([1.0, 1.0])
+    if alias == "detach":
+        q = p.detach()
+    else:
+        with te.no_grad():
+            q = p.reshape(2)
+    y = (x * q).sum()
+    p.grad = np.array([1.0, 1.0])
+    te.optim.SGD([p], lr=1.0).step()
+    y.backward()
+    assert x.grad.tolist() == [2, 3]
+
+
+def test_switches_that_end_out_of_order_leave_nothing_on():
+    def suspended():
+        with te.no_grad():
+            yield
+
+    generator = suspended()
+    next(generator)
+    with te.debug_nan():
+        generator.close()
+    assert (leaf([1.0]) * 2).requires_grad
+
+
+def test_sums_over_many_rows_keep_their_digits_in_float32():
+    n = 1_000_000
+    b, ids = te.Parameter(np.zeros(1, np.float32)), np.zeros(n, np.int64)
+    x = np.zeros((n, 1), np.float32)
+    for y in (b + x, ops.linear(x, np.ones((1, 1), np.float32), b), b[ids]):
+        b.zero_grad()
+        y.backward(np.full(y.shape, 0.1, np.float32))
+        assert b.grad.item() == pytest.approx(0.1 * n, rel=1e-5)
+    assert ops.mean(np.full((n, 2), 0.1, np.float32), 0).data.tolist() == pytest.approx([0.1, 0.1], rel=1e-6)
+
+
+def test_numpy_scalars_do_not_promote():
+    x = leaf([1.0, 2.0]).astype(np.float32)
+    assert (x / np.sqrt(8)).dtype == np.float32 and ops.where(x.data > 1, 0.0, -1e9).dtype == np.float32
+
+
+def test_a_mapped_table_that_a_step_could_not_write_is_refused(tmp_path):
+    np.save(tmp_path / "table.npy", np.asfortranarray(np.ones((3, 2))))
+    with pytest.raises(ValueError, match="row after row"):
+        te.Parameter(np.load(tmp_path / "table.npy", mmap_mode="r+"))

@@ -509,3 +509,16 @@ def test_a_wrong_gradient_of_a_frozen_parameter_is_nobodys_business():
 
 def test_the_public_name():
     assert te.check_gradients is check_gradients
+
+
+def test_an_error_in_one_row_of_a_large_table_is_blamed_on_that_row():
+    def lookup(W):
+        return W.embedding(np.arange(3000)) * np.where(np.arange(3000)[:, None] == 2, 1.0, 1.0)
+
+    @te.primitive
+    def drops_row_2(y):
+        return y, lambda g: (np.where(np.arange(3000)[:, None] == 2, 0, g),)
+
+    te.OPS.pop("drops_row_2")
+    with pytest.raises(te.GradientError, match=r"at \(2, \d\)"):
+        te.check_gradients(lambda W: drops_row_2(lookup(W)), np.random.default_rng(3).normal(size=(3000, 4)))

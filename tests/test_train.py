@@ -71,7 +71,8 @@ def test_evaluate_leaves_no_trace():
         assert model.training is mode and model[1].training is mode
         assert all(np.array_equal(x, before[name]) for name, x in model.state_dict().items())
         assert all(p.grad is None for p in model.parameters())
-    assert math.isnan(evaluate(model, [], loss=squares))
+    with pytest.raises(ValueError, match="no batch to evaluate"):
+        evaluate(model, [], loss=squares)
 
 
 @pytest.mark.parametrize(("options", "steps"), [({}, 5), ({"epochs": 3}, 15), ({"steps": 7}, 7), ({"steps": 0}, 0),
@@ -182,3 +183,34 @@ def test_pca_against_the_covariance():
     np.testing.assert_allclose(np.cov(Y.T), np.diag(np.linalg.eigvalsh(np.cov(X.T))[::-1][:3]), atol=1e-10)
     with pytest.raises(ValueError, match=r"1 … min\(N, D\)"):
         te.vectors.pca(X, 6)
+
+
+def test_gradients_outside_the_optimiser_do_not_pile_up():
+    table, head = te.nn.Embedding(9, 2), te.nn.Linear(2, 1)
+    model = te.nn.Sequential(table, head)
+    ids = np.zeros((4, 1), int)
+    fit(model, [(ids,)] * 5, te.optim.SGD(head.parameters(), lr=0.1), progress=False,
+        loss=lambda model, ids: (model(ids) ** 2).mean())
+    assert table.weight.grad is None
+
+
+def test_training_and_evaluation_read_a_batch_the_same_way():
+    x = np.ones((1, 3), np.float32)
+    seen = []
+    model = te.nn.Linear(3, 1)
+
+    def loss(model, *batch):
+        seen.append([array.shape for array in batch])
+        return model(batch[0]).mean()
+
+    for batch in (x, [x, x], (x, x)):
+        seen.clear()
+        fit(model, [batch], te.optim.SGD(model.parameters(), lr=0.1), loss=loss, held_out=[batch], progress=False)
+        assert len(seen) == 2 and seen[0] == seen[1]
+
+
+def test_evaluate_puts_each_modules_mode_back():
+    model = te.nn.Sequential(te.nn.Linear(2, 1), te.nn.Dropout(0.5))
+    model[1].eval()
+    evaluate(model, line_data(), loss=squares)
+    assert model.training and model[0].training and not model[1].training

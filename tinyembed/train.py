@@ -60,8 +60,8 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
     >>> model.weight.data.round(2), history.steps
     (array([[2.]], dtype=float32), 500)
     """
-    if every < 1:
-        raise ValueError(f"every must be at least 1, not {every}")
+    if every < 1 or any(n is not None and n < 0 for n in (steps, epochs)):
+        raise ValueError(f"every must be at least 1, steps and epochs at least 0; got {every}, {steps}, {epochs}")
     if steps is None and epochs is None:
         epochs = 1
     totals = [steps, epochs * len(batches) if epochs is not None and isinstance(batches, Sized) else None]
@@ -85,6 +85,7 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
                     break
                 if schedule is not None:
                     optimizer.lr = schedule(history.steps)
+                model.zero_grad()
                 optimizer.zero_grad()
                 value = loss_of(model, *batch)
                 _check_loss(value, history.steps)
@@ -99,6 +100,7 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
         except KeyboardInterrupt:  # raised by somebody else than the handler below: in another thread, in the data
             interrupted.set()
         finally:
+            model.zero_grad()
             optimizer.zero_grad()
             model.eval()
         history.interrupted = interrupted.is_set()
@@ -115,21 +117,24 @@ def _model_loss(model: Any, *batch: Any) -> Tensor:
 def evaluate(model: Any, batches: Iterable[Any], *, loss: Loss | None = None) -> float:
     """The mean loss over the examples of all batches, added up in float64, in eval mode and without a graph.
 
-    The model's mode is put back. No batch at all gives NaN.
+    The model's mode is put back. Raises ValueError if there is no batch (a generator that is used up, say).
 
     >>> import numpy as np, tinyembed as te
     >>> x = np.float32([[1], [2]])
     >>> evaluate(te.nn.Dropout(0.5), [(x[:1],), (x,)], loss=lambda model, x: model(x).mean()).__round__(4)
     1.3333
     """
-    mean, training = _Mean(), model.training
+    mean, modes = _Mean(), [(module, module.training) for _, module in model.named_modules()]
     model.eval()
     try:
-        for batch in batches:
+        for batch in map(_as_tuple, batches):
             value = (_model_loss if loss is None else loss)(model, *batch)
             mean.add(value.item(), len(batch[0]))
     finally:
-        model.train(training)
+        for module, training in modes:
+            module.training = training
+    if not mean.count:
+        raise ValueError("there is no batch to evaluate on; of a generator nothing is left after one pass, give a list")
     return mean.take()
 
 
@@ -149,6 +154,11 @@ class _Mean:
         return mean
 
 
+def _as_tuple(batch: Any) -> tuple[Any, ...]:
+    """The arguments that a batch stands for: those of a tuple or list, or the one array."""
+    return tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
+
+
 def _epochs(batches: Iterable[Any], epochs: int | None) -> Iterator[Any]:
     """All batches of all epochs. A generator that is used up after one pass is an error, not a short training."""
     epoch = 0
@@ -156,7 +166,7 @@ def _epochs(batches: Iterable[Any], epochs: int | None) -> Iterator[Any]:
         empty = True
         for batch in batches:
             empty = False
-            yield batch if isinstance(batch, tuple) else (batch,)
+            yield _as_tuple(batch)
         if empty:
             raise ValueError("there is no batch to train on" if epoch == 0 else
                              f"the batches were used up after {epoch} epoch(s); give a list or another re-iterable")

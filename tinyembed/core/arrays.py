@@ -21,6 +21,8 @@ def new_array(data: Any) -> Array:
             array = array.astype(np.int64)  # an empty list is ids
         elif not isinstance(leaf, (np.ndarray, np.generic)):
             array = array.astype(np.float32)
+    if not array.flags.c_contiguous:
+        raise ValueError("a mapped table must be stored row after row (C order), and be mapped whole")
     if array.dtype.kind not in "fiub":
         raise TypeError(f"a Tensor holds floats, integers or booleans, not {array.dtype}")
     return array

@@ -15,7 +15,7 @@ class _Mode(threading.local):
     def __init__(self) -> None:
         self.recording = True  # False inside no_grad
         self.checking = False  # True inside debug_nan
-        self.before: list[bool] = []  # what the switches that are on have to restore
+        self.before: dict[str, list[bool]] = {"recording": [], "checking": []}  # what switches will restore
 
 
 mode = _Mode()
@@ -28,11 +28,11 @@ class _Switch(contextlib.ContextDecorator):
     value: bool
 
     def __enter__(self) -> None:
-        mode.before.append(getattr(mode, self.field))
+        mode.before[self.field].append(getattr(mode, self.field))
         setattr(mode, self.field, self.value)
 
     def __exit__(self, *error: object) -> None:
-        setattr(mode, self.field, mode.before.pop())
+        setattr(mode, self.field, mode.before[self.field].pop())
 
 
 class no_grad(_Switch):

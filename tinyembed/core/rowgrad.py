@@ -103,7 +103,7 @@ class RowGrad:
 
 def norm(x: Array) -> float:
     """Euclidean norm of all entries. Blocks are squared in x's dtype and added in float64, so that a long float32 array
-    does not stall; where a square would overflow or vanish, all is done in float64.
+    does not stall; where a square would overflow or vanish, all is divided by the largest entry first.
 
     >>> norm(np.array([[3., 0.], [0., 4.]], np.float32))
     5.0
@@ -112,8 +112,10 @@ def norm(x: Array) -> float:
     blocks = [flat[i:i + 65536] for i in range(0, flat.size, 65536)]
     with np.errstate(over="ignore", invalid="ignore"):
         squares = sum(float(block @ block) for block in blocks)
-    if not 1e-30 < squares < np.inf and x.dtype != np.float64:
-        squares = sum(float(np.square(block, dtype=np.float64).sum()) for block in blocks)
+    if not 1e-30 < squares < np.inf and flat.size:
+        top = float(np.abs(flat).max())
+        if 0 < top < np.inf:
+            return top * float(np.sqrt(sum(float(np.square(block / top, dtype=np.float64).sum()) for block in blocks)))
     return float(np.sqrt(squares))
 
 
@@ -145,11 +147,11 @@ def sum_rows_by_id(ids: Array, rows: Array) -> tuple[Array, Array]:
         out[short] += rows.take(order[starts[short] + r], 0)
     for run in np.flatnonzero(lengths > SHORT):
         start, length = starts[run], lengths[run]
-        out[run] = _sum_rows(rows.take(order[start:start + length], 0))
+        out[run] = sum_rows(rows.take(order[start:start + length], 0))
     return unique, out
 
 
-def _sum_rows(rows: Array) -> Array:
+def sum_rows(rows: Array) -> Array:
     """Sum (N, D) -> (D,). A float32 sum stalls at 2^24 = 16,777,216 ones, so long ones go in chunks through float64."""
     if len(rows) <= CHUNK:
         return np.ones(len(rows), rows.dtype) @ rows

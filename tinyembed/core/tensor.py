@@ -146,8 +146,8 @@ class Tensor:
         return self.data.item()
 
     def detach(self) -> Tensor:
-        """The same array without its history."""
-        return _wrap(self.data)
+        """The same values without their history; of a leaf a copy, since optimisers write into leaves."""
+        return _wrap(self.data if self._node is not None else self.data.copy())
 
     def zero_grad(self) -> None:
         self._grad = None
@@ -293,7 +293,7 @@ def primitive(forward: Callable[..., ValueAndVjp] | None = None, *, rows: bool =
             args, options = _by_position(run, args, options)
         values: list[Any] = []
         parents: list[Any] = []
-        live = False
+        live = numpy_scalar = False
         for x in args:
             if isinstance(x, Tensor):
                 values.append(x.rows() if rows and not values else x._data)
@@ -310,10 +310,17 @@ def primitive(forward: Callable[..., ValueAndVjp] | None = None, *, rows: bool =
             else:
                 values.append(x)
                 parents.append(None)
+                numpy_scalar = numpy_scalar or type(x) is np.float64
+        if numpy_scalar and any(isinstance(x, np.ndarray) for x in values):  # x / np.sqrt(8) does not promote either
+            values = [float(x) if type(x) is np.float64 else x for x in values]
         try:
             y, vjp = run(*values, **options)
         except ValueError as error:
             raise ValueError(f"{name}: {error} [given {_inputs(values)}]") from error
+        except AttributeError as error:
+            if any(type(x) in (list, tuple) for x in values):
+                raise TypeError(f"{name} takes tensors or arrays where it was given a list: te.Tensor([…])") from error
+            raise
         if type(y) is not np.ndarray:
             y = scalar_array(y, values)
         if mode.checking:
@@ -322,6 +329,8 @@ def primitive(forward: Callable[..., ValueAndVjp] | None = None, *, rows: bool =
         if live and mode.recording and y.dtype.kind == "f":
             out._live = True
             out._node = Node(name, vjp, parents, y)
+        elif live and y.base is not None:
+            out._data = y.copy()  # no view of a leaf that an optimiser may write into
         return out
 
     OPS[name] = METHODS[name] = op

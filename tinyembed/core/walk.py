@@ -7,6 +7,7 @@ sent their gradients. Birth numbers give that order, without recursion and witho
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Any, cast
@@ -114,7 +115,9 @@ def _fit(gx: Any, x: Any, node: Node) -> Any:
     if gx.shape != shape:
         extra = gx.ndim - len(shape)
         axes = tuple(i for i in range(gx.ndim) if i < extra or (shape[i - extra] == 1 and gx.shape[i] != 1))
-        fitted = gx.sum(axes, keepdims=True) if axes else gx
+        # Thousands of float32 numbers are added up in float64: a running float32 sum loses digits, and stalls at 2^24.
+        wide = np.float64 if gx.dtype == np.float32 and gx.size > 4096 * math.prod(shape) else None
+        fitted = gx.sum(axes, keepdims=True, dtype=wide) if axes else gx
         if extra < 0 or fitted.shape[extra:] != shape:
             raise ValueError(f"the vjp of {node.op} gave a gradient of shape {gx.shape} for an input of shape {shape}")
         gx = fitted.reshape(shape)

@@ -29,6 +29,7 @@ class Module:
     training = True
 
     def forward(self, *args: Any, **options: Any) -> Any:
+        """What calling the module computes; each subclass defines its own."""
         raise NotImplementedError(f"{type(self).__name__} defines no forward")
 
     def __call__(self, *args: Any, **options: Any) -> Any:
@@ -52,9 +53,16 @@ class Module:
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """(dotted name, parameter), each parameter once."""
-        return ((name, x) for name, x in self._walk() if isinstance(x, Parameter))
+        names = set()
+        for name, x in self._walk():
+            if isinstance(x, Parameter):
+                if name in names:
+                    raise ValueError(f"two parameters would be called {name!r}: keys of one dict differ only in type")
+                names.add(name)
+                yield name, x
 
     def parameters(self) -> list[Parameter]:
+        """The parameters, each once, in the order of their names' first appearance."""
         return [p for _, p in self.named_parameters()]
 
     def named_modules(self) -> Iterator[tuple[str, Module]]:
@@ -81,6 +89,7 @@ class Module:
         return self
 
     def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
         for p in self.parameters():
             p.zero_grad()
 
@@ -126,12 +135,17 @@ class Module:
 
     def __repr__(self) -> str:
         """The module and what is inside it, as an indented outline."""
+        return "\n".join(self._outline(set()))
+
+    def _outline(self, seen: set[int]) -> list[str]:
+        """The lines of the repr; what stands above already is not opened again."""
         lines = [self._title()]
+        seen.add(id(self))
         for name, x in _entries(vars(self)):
             if isinstance(x, Module):
-                first, *others = repr(x).split("\n")
+                first, *others = [f"{x._title()} (as above)"] if id(x) in seen else x._outline(seen)
                 lines += [f"  {name}: {first}", *(f"  {line}" for line in others)]
-        return "\n".join(lines)
+        return lines
 
     def summary(self) -> str:
         """A table of all parameters: name, shape, count; tied ones once, frozen ones marked.

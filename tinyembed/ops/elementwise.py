@@ -133,6 +133,8 @@ def _share(x: Array, y: Array) -> Array:
 @primitive
 def where(condition: Array, x: Array, y: Array) -> ValueAndVjp:
     """x where condition, else y          gradient g where taken, 0 elsewhere"""
+    if isinstance(x, float) and isinstance(y, float):
+        x, y = np.float32(x), np.float32(y)  # Python floats alone are float32
     return np.where(condition, x, y)[()], lambda g: (None, np.where(condition, g, 0), np.where(condition, 0, g))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, ValueAndVjp, primitive
+from ..core import Array, ValueAndVjp, primitive, sum_rows
 
 
 def as_matrix(x: Array) -> Array:
@@ -59,7 +59,7 @@ def linear(x: Array, W: Array, b: Array | None = None) -> ValueAndVjp:
     def vjp(g: Array) -> tuple[Any, ...]:
         g2 = as_matrix(g)
         entries = (g2 @ W).reshape(x.shape), g2.T @ x2
-        return entries if b is None else (*entries, np.ones(len(g2), g.dtype) @ g2)
+        return entries if b is None else (*entries, sum_rows(g2))
 
     return y.reshape(*x.shape[:-1], len(W)), vjp
 

@@ -32,7 +32,13 @@ def as_ids(ids: Any, size: int, what: str = "the table") -> Array:
 
 def as_integers(ids: Any, purpose: str = "") -> Array:
     """ids as an integer array (an empty list is one), or a TypeError."""
-    ids = np.asarray(ids, np.int64 if isinstance(ids, (list, tuple)) and np.size(ids) == 0 else None)
+    given_array = isinstance(ids, np.ndarray)
+    try:
+        ids = np.asarray(ids)
+    except ValueError:
+        raise ValueError(f"ids must form rows of equal length{purpose}; pad them, or give them one by one") from None
+    if ids.dtype == np.float64 and ids.size == 0 and not given_array:
+        return ids.astype(np.int64)
     if ids.dtype.kind not in "iu":
         raise TypeError(f"ids are integers, not {ids.dtype}: {_first_odd(ids)}{purpose}")
     return ids
@@ -42,7 +48,9 @@ def _first_odd(ids: Array) -> str:
     """The first entry that is no integer, and its position, in words."""
     odd = [i for i, x in enumerate(ids.flat) if isinstance(x, (bool, np.bool_)) or not isinstance(x, (int, np.integer))]
     if not odd:
-        return f"a value beyond 64 bits, say {max(ids.flat)}" if ids.size else "an empty array of that dtype"
+        wide = [x for x in ids.flat if not -2**63 <= x < 2**64]
+        return (f"{wide[0]} does not fit 64 bits" if wide else "an empty array of that dtype" if not ids.size
+                else "Python objects, convert them with ids.astype(np.int64)")
     at = tuple(map(int, np.unravel_index(odd[0], ids.shape)))
     return f"{ids[at]!r} at position {at}"
 
@@ -72,18 +80,21 @@ def getitem(x: Any, index: Any) -> ValueAndVjp:
         index = np.asarray(index, None if index else np.int64)
     if isinstance(index, np.ndarray) and index.dtype.kind in "iu" and len(x.shape) == 2:
         V, D = x.shape
-        wrapped = index if index.dtype.kind == "u" else np.where((index < 0) & (index >= -V), index + V, index)
-        ids = as_ids(wrapped, V)
+        if index.dtype.kind == "i":
+            index = index.astype(np.int64)
+            index = np.where((index < 0) & (index >= -V), index + V, index)
+        ids = as_ids(index, V)
         return x.take(ids, axis=0, mode="clip"), lambda g: (RowGrad((V, D), ids.reshape(-1), g.reshape(ids.size, D)),)
     x = np.asarray(x)
     parts = index if isinstance(index, tuple) else (index,)
     basic = all(i is None or i is Ellipsis or isinstance(i, (int, np.integer, slice)) for i in parts)
 
     def vjp(g: Array) -> tuple[Any, ...]:
-        gx = np.zeros(x.shape, g.dtype)
         if basic:
+            gx = np.zeros(x.shape, g.dtype)
             gx[index] = g  # no entry is read twice
         else:
+            gx = np.zeros(x.shape, np.float64)  # repeats add up without stalling; the engine casts
             np.add.at(gx, index, g)
         return (gx,)
 

@@ -9,6 +9,7 @@ import numpy as np
 from ..core import Array, Tensor, ValueAndVjp, primitive
 from .linalg import as_matrix
 from .lookup import as_ids, as_integers
+from .normalise import below_top
 
 
 def _reduce(loss: Array, reduction: str, count: int) -> tuple[Any, float]:
@@ -29,14 +30,13 @@ def cross_entropy(logits: Array, targets: Array, ignore_index: int = -100, label
         loss = logsumexp(z) - (1 - s) z[target] - s mean(z), s = label_smoothing
         dz = (softmax(z) - (1 - s) onehot(target) - s / V) * g / n
 
-    Computed in one go from the logits: no probability is ever so small that its log is lost, and the (…, V) buffer of
-    the softmax becomes the gradient. Targets equal to ignore_index count neither in the loss nor in n; if that leaves
-    none, the mean is 0 with gradient 0 (PyTorch: NaN). Logits of -inf are classes that cannot be. Errors: a target
-    outside 0 … V-1, shapes that do not fit.
+    Computed in one go from the logits: no probability is ever so small that its log is lost. Targets equal to
+    ignore_index count neither in the loss nor in n; if that leaves none, the mean is 0 with gradient 0 (PyTorch: NaN).
+    Logits of -inf are classes that cannot be. Errors: a target outside 0 … V-1, shapes that do not fit.
     """
     targets = as_integers(targets)
     if logits.ndim == 0 or targets.shape != logits.shape[:-1]:
-        raise ValueError("cross_entropy needs logits (…, V) and one integer target each (…)")
+        raise ValueError(f"it needs logits (…, V) and a target each (…), not {logits.shape} and {targets.shape}")
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing is in 0 … 1, not {label_smoothing}")
     V = logits.shape[-1]
@@ -46,9 +46,7 @@ def cross_entropy(logits: Array, targets: Array, ignore_index: int = -100, label
     z = as_matrix(logits)
     n = np.arange(len(z))
 
-    top = z.max(-1, keepdims=True, initial=-np.inf)
-    top[~np.isfinite(top)] = 0
-    p = z - top  # becomes e^(z - top), then the softmax, then the gradient
+    p = below_top(z, -1)  # becomes e^(z - top); divided by `total` it is the softmax
     loss = -(1 - label_smoothing) * p[n, ids]
     if label_smoothing:
         loss -= label_smoothing * p.mean(-1)
@@ -77,7 +75,7 @@ def bce_with_logits(logits: Array, targets: Array, reduction: str = "mean") -> V
     """
     x, t = logits, np.asarray(targets)
     if t.shape != x.shape:
-        raise ValueError("bce_with_logits needs logits and targets of one shape")
+        raise ValueError(f"it needs logits and targets of one shape, not {x.shape} and {t.shape}")
     if t.dtype != x.dtype:
         t = t.astype(x.dtype)
     small = np.exp(-np.abs(x))

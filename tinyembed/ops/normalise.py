@@ -6,22 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Tensor, ValueAndVjp, method, primitive
+from ..core import Array, Tensor, ValueAndVjp, method, primitive, sum_rows
 from .linalg import as_matrix
 
 
-def softmax_array(x: Array, axis: int = -1) -> Array:
-    """The softmax of a plain array, which the fused losses share. A line of -inf alone gives zeros, not NaN."""
-    y = _below_top(x, axis)
-    np.exp(y, out=y)
-    total = np.asarray(np.sum(y, axis, keepdims=True))
-    total[total == 0] = 1
-    y /= total
-    return y
-
-
-def _below_top(x: Array, axis: int) -> Array:
-    """x minus its largest entry along axis, where that is finite."""
+def below_top(x: Array, axis: int) -> Array:
+    """x minus its largest entry along axis, where that is finite: e^x of it cannot overflow."""
+    if x.dtype.kind != "f":
+        raise TypeError(f"a softmax is of floats, not {x.dtype}")
     top = np.asarray(np.max(x, axis, keepdims=True, initial=-np.inf))
     top[~np.isfinite(top)] = 0
     return np.asarray(x - top)
@@ -29,11 +21,15 @@ def _below_top(x: Array, axis: int) -> Array:
 
 @primitive
 def softmax(x: Array, axis: int = -1) -> ValueAndVjp:
-    """y = e^x / sum(e^x) along axis          gradient y * (g - sum(g * y))
+    """y = e^x / sum(e^x) along axis          x (…) -> (…)          gradient y * (g - sum(g * y))
 
     Entries of -inf get weight 0; a line of nothing else is zeros, with gradient 0.
     """
-    y = softmax_array(x, axis)
+    y = below_top(x, axis)
+    np.exp(y, out=y)
+    total = np.asarray(np.sum(y, axis, keepdims=True))
+    total[total == 0] = 1
+    y /= total
 
     def vjp(g: Array) -> tuple[Any, ...]:
         gx = g * y
@@ -45,11 +41,11 @@ def softmax(x: Array, axis: int = -1) -> ValueAndVjp:
 
 @primitive
 def log_softmax(x: Array, axis: int = -1) -> ValueAndVjp:
-    """y = x - log(sum(e^x)) along axis          gradient g - e^y * sum(g)
+    """y = x - log(sum(e^x)) along axis          x (…) -> (…)          gradient g - e^y * sum(g)
 
     A line of -inf alone stays -inf, with gradient g.
     """
-    y = _below_top(x, axis)
+    y = below_top(x, axis)
     total = np.asarray(np.sum(np.exp(y), axis, keepdims=True))
     total[total == 0] = 1
     y -= np.log(total)
@@ -79,7 +75,7 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float = 1e-5) -> Value
         h -= z * along
         h *= scale
         g2 = as_matrix(g)
-        return h, np.einsum("ni,ni->i", g2, as_matrix(z)), np.ones(len(g2), g.dtype) @ g2
+        return h, np.einsum("ni,ni->i", g2, as_matrix(z)), sum_rows(g2)
 
     return y, vjp
 
@@ -116,7 +112,9 @@ def l2_normalise(x: Array, axis: int = -1, eps: float = 1e-12) -> ValueAndVjp:
 
     A vector shorter than eps is divided by eps (the zero vector stays zero), with gradient g / eps.
     """
-    length = np.sqrt(np.sum(x * x, axis, keepdims=True))
+    top = np.max(np.abs(x), axis, keepdims=True, initial=0)
+    top = np.where(top > 0, top, 1).astype(x.dtype)  # entries of 1e25 are fine, although their squares are not
+    length = top * np.sqrt(np.sum(np.square(x / top), axis, keepdims=True))
     short = length < eps
     length = np.where(short, x.dtype.type(eps), length)
     y = x / length

@@ -19,16 +19,26 @@ def _back(y: Any, x: Array, axis: Axis, keepdims: bool) -> Array:
     return np.expand_dims(y, axis)
 
 
+def _sum(x: Array, axis: Axis, keepdims: bool) -> Any:
+    """numpy.sum, through float64 where it would add thousands of float32 numbers one by one (along the last axis, and
+    over all, NumPy adds pairwise): such a sum loses digits, and stalls at 2^24."""
+    if x.dtype != np.float32 or axis is None or _count(x, axis) <= 4096:
+        return np.sum(x, axis, keepdims=keepdims)
+    return np.sum(x, axis, keepdims=keepdims, dtype=np.float64).astype(np.float32)
+
+
 def _count(x: Array, axis: Axis) -> int:
     """How many entries of x one output entry stands for."""
     axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    if any(not -x.ndim <= a < x.ndim for a in axes):
+        raise ValueError(f"axis {axis} is not one of {x.ndim} axes")
     return int(np.prod([x.shape[a] for a in axes], dtype=np.int64))
 
 
 @primitive
 def sum(x: Array, axis: Axis = None, keepdims: bool = False) -> ValueAndVjp:
     """Sum over axis          gradient g, copied to every summand"""
-    return np.sum(x, axis, keepdims=keepdims), lambda g: (np.broadcast_to(_back(g, x, axis, keepdims), x.shape),)
+    return _sum(x, axis, keepdims), lambda g: (np.broadcast_to(_back(g, x, axis, keepdims), x.shape),)
 
 
 @primitive
@@ -37,7 +47,7 @@ def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> ValueAndVjp:
     n = _count(x, axis)
     if n == 0:
         raise ValueError("the mean of no entries is undefined")
-    return (np.mean(x, axis, keepdims=keepdims),
+    return (_sum(x, axis, keepdims) / n,
             lambda g: (np.broadcast_to(_back(g, x, axis, keepdims) / n, x.shape),))
 
 
@@ -76,6 +86,8 @@ def _extreme(y: Array, x: Array, axis: Axis, keepdims: bool) -> ValueAndVjp:
 @primitive
 def prod(x: Array, axis: int | None = None, keepdims: bool = False) -> ValueAndVjp:
     """Product over one axis or all          gradient g * (product of the other entries), right with zeros too"""
+    if isinstance(axis, tuple):
+        raise ValueError("prod takes one axis, or None for all")
 
     def vjp(g: Array) -> tuple[Any, ...]:
         # The others are those before times those after: two running products, each shifted by one.
