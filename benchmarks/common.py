@@ -22,6 +22,7 @@ import tinyembed as te
 
 OURS = "tinyembed"
 Contender = Callable[[int], Callable[[], Any]]  # prepare(round) -> the work that is timed
+RUNS = 3
 COLLECTOR = "cyclic collector: run before each round, off while the clock runs"
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
@@ -49,16 +50,19 @@ def turns(names: list[str], repeats: int) -> Iterator[tuple[int, str]]:
 
 
 def timed(contenders: dict[str, Contender], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each contender in each round."""
+    """Seconds of each contender, `repeats` times, in RUNS turns. A turn begins with a pause and a few calls off the
+    clock: threads of the contender before (OpenMP's wait in a loop, on the core that others want) are gone by then."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for i, name in turns(list(contenders), repeats):
-        work = contenders[name](max(i, 0))
-        start = time.perf_counter()
-        result = work()
-        elapsed = time.perf_counter() - start
-        del work, result  # what they hold is freed outside the clock
-        if i >= 0:
-            seconds[name].append(elapsed)
+    for i, name in turns(list(contenders), RUNS):
+        time.sleep(0.1)
+        for k in range(-5, -(-repeats // RUNS) if i >= 0 else 0):
+            work = contenders[name](max(i, 0))
+            start = time.perf_counter()
+            result = work()
+            elapsed = time.perf_counter() - start
+            del work, result  # what they hold is freed outside the clock
+            if k >= 0:
+                seconds[name].append(elapsed)
     return seconds
 
 

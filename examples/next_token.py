@@ -188,7 +188,7 @@ def main() -> None:
 
     adam = te.optim.Adam(model.parameters(), lr=o.lr)
     history = fit(model, batches, adam, steps=o.steps, held_out=some, every=100, clip_norm=1.0,
-                  schedule=lambda step: o.lr * min((step + 1) / 50, 1) * (1 - 0.95 * step / o.steps))
+                  schedule=lambda step: min((step + 1) / 50, 1) * (1 - 0.95 * step / o.steps))
     trained = math.exp(evaluate(model, held_out))
     print(f"\n{history.steps} steps in {history.seconds:.0f} s\n\nperplexity on the held-out documents")
     for name, value in (("untrained", untrained), ("interpolated bigram", bigram), ("trained", trained)):

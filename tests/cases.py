@@ -2,7 +2,8 @@
 
 A case draws `(args, options)` by way of `Draw`, which takes its decisions from hypothesis or from a seed. Every
 floating array among the arguments, in lists too, is differentiable; integers, booleans and options are constants.
-Values keep away from kinks and ties (0.1 at least), so that finite differences hold. The references are plain NumPy and
+An op whose options change what it computes has several cases, the option in brackets: "embedding(max_norm)". Values
+keep away from kinks and ties (0.1 at least), so that finite differences hold. The references are plain NumPy and
 `math`, written in another way than the ops are: loops, one-hot products, naive formulas.
 """
 
@@ -21,6 +22,13 @@ SIDES = (2, 1, 3, 2, 3, 0)  # each as often as it is listed: empty arrays are to
 
 # Properties that an op cannot have, with the reason.
 EXEMPT = {
+    "gradient is the derivative": {
+        "embedding(padding_idx)": "the padding row is read, and gets no gradient on purpose",
+        "embedding(scale_grad_by_freq)": "it gives a mean over the occurrences of an id, where the derivative is a sum",
+        "embedding(max_norm)": "the gradient passes as if the row had been stored scaled down, as in PyTorch",
+        "embedding_bag(scale_grad_by_freq)": "as embedding's",
+        "embedding_bag(max_norm)": "as embedding's; that of per_sample_weights is the derivative, and has a test",
+    },
     "scaling is noticed": {"sign": "its gradient is zero, and 1.01 times zero is zero"},
     "dtype in is dtype out": {"astype": "changing the dtype is what it is for; it has a test of its own"},
 }
@@ -85,6 +93,10 @@ class Case:
     name: str
     draw: Callable[[Draw], tuple[tuple[Any, ...], dict[str, Any]]]
     reference: Callable[..., Any]
+
+    @property
+    def op(self) -> str:
+        return self.name.partition("(")[0]
 
     def calls(self, sides: tuple[int, ...] = SIDES) -> st.SearchStrategy[tuple[tuple[Any, ...], dict[str, Any]]]:
         """Arguments and options, drawn by hypothesis."""
@@ -344,15 +356,72 @@ case("linear", lambda d: call(d.normal((*d.shape(0, 2), n := d.side())), d.norma
 # -- lookups -----------------------------------------------------------------------------------------------------------
 
 
-def looked_up(d: Draw) -> Any:
-    V, D = d.side(), d.side()
-    ids = d.ids(d.shape(0, 2), V) if V else np.zeros((0,), int)
-    return call(d.normal((V, D)), d.pick(ids, ids.astype(np.uint8), ids.T, ids.tolist() if ids.ndim else ids))
+def looked_up(*names: str) -> Callable[[Draw], Any]:
+    """A table and ids, with values for these options."""
+    def draw(d: Draw) -> Any:
+        V, D = d.side(low=1 if names else 0), d.side()
+        ids = d.ids(d.shape(0, 2), V) if V else np.zeros((0,), int)
+        ids = d.pick(ids, ids.astype(np.uint8), ids.T, ids.tolist() if ids.ndim else ids)
+        return call(d.nonzero((V, D)), ids, sparse=d.pick(True, False), **row_options(d, V, *names))
+    return draw
 
 
-def one_hot_product(W, ids):
+def row_options(d: Draw, V: int, *names: str) -> dict[str, Any]:
+    options = {"padding_idx": d.integer(-V, V - 1) if V else None, "scale_grad_by_freq": True,
+               "max_norm": d.pick(0.5, 3.0), "norm_type": d.pick(2.0, 1, 3.5, math.inf)}
+    return {name: options[name] for name in names}
+
+
+def one_hot_product(W, ids, max_norm=None, norm_type=2.0, **options):
     ids = np.array(ids, int)
+    W = W if max_norm is None else shortened(W, max_norm, norm_type)
     return np.tensordot((ids[..., None] == np.arange(len(W))).astype(float), W, (-1, 0))
+
+
+def shortened(W, max_norm, norm_type):
+    norms = [np.linalg.norm(row, norm_type) if row.size else 0 for row in W]
+    return np.array([row * max_norm / n if n > max_norm else row for row, n in zip(W, norms)]).reshape(W.shape)
+
+
+def bagged(*names: str) -> Callable[[Draw], Any]:
+    """A table, and bags of any lengths, by lines or by offsets; weights and padding or not."""
+    def draw(d: Draw) -> Any:
+        V, D, mode = d.side(1), d.side(), d.pick("sum", "mean", "max")
+        options = {"mode": mode, "sparse": d.pick(True, False), **row_options(d, V, *names)}
+        if d.pick(True, False):
+            options |= row_options(d, V, "padding_idx")
+        if d.pick(True, False):
+            ids, offsets = d.ids((d.side(), d.side()), V), None
+        else:
+            ends = np.cumsum([d.side() for _ in range(d.side())], dtype=int)
+            ids = d.ids((int(ends[-1]) if ends.size else 0,), V)
+            offsets = np.array([0, *ends])
+            if not d.pick(True, False):
+                offsets = offsets[:-1].astype(d.pick(np.int64, np.uint8))
+            options["include_last_offset"] = len(offsets) > len(ends)
+        weights = d.pick(None, d.positive(ids.shape)) if mode != "max" else None
+        return call(d.spaced((V, D)), ids, offsets, weights, **options)
+    return draw
+
+
+def embedding_bag(W, ids, offsets, weights, mode, include_last_offset=False, padding_idx=None, max_norm=None,
+                  norm_type=2.0, **options):
+    if offsets is None:
+        offsets = np.arange(len(ids)) * ids.shape[1]
+    elif include_last_offset:
+        offsets = offsets[:-1]
+    W = W if max_norm is None else shortened(W, max_norm, norm_type)
+    weights = np.ones(ids.size) if weights is None else weights.reshape(-1)
+    padding, ids = None if padding_idx is None else range(len(W))[padding_idx], ids.reshape(-1)
+    y = np.zeros((len(offsets), W.shape[1]))
+    for b, start in enumerate(offsets):
+        end = offsets[b + 1] if b + 1 < len(offsets) else len(ids)
+        kept = [n for n in range(start, end) if ids[n] != padding]
+        if kept and mode == "max":
+            y[b] = [max(W[ids[n], column] for n in kept) for column in range(W.shape[1])]
+        elif kept:
+            y[b] = sum(weights[n] * W[ids[n]] for n in kept) / (sum(weights[kept]) if mode == "mean" else 1)
+    return y
 
 
 def indexed(d: Draw) -> Any:
@@ -370,7 +439,30 @@ def getitem(x, index):
     return np.array([x.flat[i] for i in places.flat], float).reshape(places.shape)
 
 
-case("embedding", looked_up, one_hot_product)
+def turned(d: Draw) -> Any:
+    shape = d.shape(0, 2)
+    positions = d.ids(d.narrower(shape), 50, low=-9)
+    positions = d.pick(positions, positions.tolist()) if positions.size else positions
+    return call(d.normal((*shape, 2 * d.side())), positions, d.pick(10000.0, 7.0),
+                pairs=d.pick("interleaved", "halves"))
+
+
+def rotate(x, positions, base, pairs):
+    """Pairs as complex numbers: turning is a product with e^(ia)."""
+    D, y = x.shape[-1], np.empty(x.shape)
+    for i in range(D // 2):
+        a, b = (2 * i, 2 * i + 1) if pairs == "interleaved" else (i, i + D // 2)
+        z = (x[..., a] + 1j * x[..., b]) * np.exp(1j * np.asarray(positions) / base ** (2 * i / D))
+        y[..., a], y[..., b] = z.real, z.imag
+    return y
+
+
+case("rotate", turned, rotate)
+for names in ((), ("padding_idx",), ("scale_grad_by_freq",), ("max_norm", "norm_type")):
+    variant = f"({names[0]})" if names else ""
+    case("embedding" + variant, looked_up(*names), one_hot_product)
+    if names != ("padding_idx",):  # which bags have in every case
+        case("embedding_bag" + variant, bagged(*names), embedding_bag)
 case("getitem", indexed, getitem)
 
 # -- norms and losses --------------------------------------------------------------------------------------------------

@@ -10,23 +10,26 @@ import pytest
 import tinyembed as te
 
 TOP = ["OPS", "GradientError", "KinkError", "Parameter", "RowGrad", "Tensor", "check_gradients", "data", "debug_nan",
-       "files", "nn", "no_grad", "ops", "optim", "primitive", "seed", "text", "train", "vectors"]
+       "explain_lookup", "files", "nn", "no_grad", "ops", "optim", "param_count", "primitive", "seed", "text", "train",
+       "vectors"]
 ROOMS = {
-    "nn": ["Dropout", "Embedding", "GPTEmbedding", "LayerNorm", "LearnedPositionalEmbedding", "Linear", "Module",
-           "ModuleList", "Parameter", "RMSNorm", "Sequential"],
-    "optim": ["SGD", "Adam", "clip_grad_norm", "clip_grad_value"],
+    "nn": ["ALiBi", "BERTEmbedding", "Dropout", "Embedding", "EmbeddingBag", "GPTEmbedding", "LayerNorm",
+           "LearnedPositionalEmbedding", "Linear", "Module", "ModuleList", "Parameter", "RMSNorm",
+           "RelativePositionBias", "RotaryEmbedding", "Sequential", "SinusoidalPositionalEncoding"],
+    "optim": ["SGD", "Adagrad", "Adam", "AdamW", "RMSprop", "clip_grad_norm", "clip_grad_value", "constant", "cosine",
+              "inverse_sqrt", "step_decay"],
     "data": ["NextTokenBatches", "python_docs", "split_documents"],
     "text": ["Vocabulary", "detokenise", "words_and_punctuation"],
     "files": ["atomic_write"],
     "vectors": ["pca"],
     "train": ["History", "evaluate", "fit"],
     "ops": ["abs", "add", "bce_with_logits", "broadcast_to", "clip", "concatenate", "cosine_similarity",
-            "cross_entropy", "cumsum", "divide", "dropout", "einsum", "embedding", "exp", "expand_dims", "expm1",
-            "flip", "gelu", "getitem", "l2_normalise", "layer_norm", "log", "log1p", "log_sigmoid", "log_softmax",
-            "logsumexp", "matmul", "max", "maximum", "mean", "min", "minimum", "mse", "multiply", "negative", "pad",
-            "power", "prod", "relu", "reshape", "rms_norm", "sigmoid", "sign", "silu", "softmax", "softplus", "split",
-            "sqrt", "squeeze", "stack", "subtract", "sum", "swapaxes", "take_along_axis", "tanh", "transpose", "var",
-            "where"],
+            "cross_entropy", "cumsum", "divide", "dropout", "einsum", "embedding", "embedding_bag", "exp",
+            "expand_dims", "expm1", "flip", "gelu", "getitem", "l2_normalise", "layer_norm", "log", "log1p",
+            "log_sigmoid", "log_softmax", "logsumexp", "matmul", "max", "maximum", "mean", "min", "minimum", "mse",
+            "multiply", "negative", "pad", "power", "prod", "project_rows", "relu", "reshape", "rms_norm", "rotate",
+            "sigmoid", "sign", "silu", "softmax", "softplus", "split", "sqrt", "squeeze", "stack", "subtract", "sum",
+            "swapaxes", "take_along_axis", "tanh", "transpose", "var", "where"],
 }
 
 
@@ -70,7 +73,8 @@ def test_signatures_that_the_contract_spells_out():
     assert parameters["sum"] == ["x", "axis", "keepdims"]
     assert parameters["reshape"] == ["x", "shape"]
     assert parameters["concatenate"] == ["xs", "axis"]
-    assert parameters["embedding"] == ["W", "ids"]
+    assert parameters["embedding"] == ["W", "ids", "padding_idx", "max_norm", "norm_type", "scale_grad_by_freq",
+                                       "sparse"]
     assert parameters["cross_entropy"] == ["logits", "targets", "ignore_index", "label_smoothing", "reduction"]
     defaults = inspect.signature(te.ops.cross_entropy).parameters
     assert [p.default for p in defaults.values()][2:] == [-100, 0.0, "mean"]

@@ -755,3 +755,30 @@ def test_a_mapped_table_that_a_step_could_not_write_is_refused(tmp_path):
     np.save(tmp_path / "table.npy", np.asfortranarray(np.ones((3, 2))))
     with pytest.raises(ValueError, match="row after row"):
         te.Parameter(np.load(tmp_path / "table.npy", mmap_mode="r+"))
+
+
+def test_two_threads_give_the_bytes_of_one(monkeypatch):
+    from tinyembed.core import threads
+    rng = np.random.default_rng(0)
+    W, ids, g = rng.normal(size=(4000, 300)), rng.integers(4000, size=(70, 60)), rng.normal(size=(4000, 300))
+    results = []
+    for two in (True, False):
+        monkeypatch.setattr(threads, "TWO", two)
+        p = te.Parameter(W)
+        assert p.data.nbytes >= threads.LARGE
+        p.grad = g
+        te.optim.AdamW([p]).step()
+        results.append((ops.embedding(p, ids).data.tobytes(), p.data.tobytes()))
+    assert results[0] == results[1]
+
+
+def test_an_error_in_the_second_thread_is_raised_in_the_first(monkeypatch):
+    from tinyembed.core import threads
+    monkeypatch.setattr(threads, "TWO", True)
+
+    def work(start, stop):
+        if start:
+            raise ZeroDivisionError("second half")
+
+    with pytest.raises(ZeroDivisionError, match="second half"):
+        threads.in_halves(work, 10, nbytes=threads.LARGE)

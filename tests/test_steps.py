@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 STEPS = sorted((ROOT / "examples" / "steps").glob("*.py"))
 
 # The whole output of each step. Facts to watch: the sums (6 for a repeated id, not 5), the rows that changed and the
-# number that did not, what the checker says of a wrong rule. All rounded: the same on NumPy 1.26 and 2.
+# number that did not, what the checker says of a wrong rule, the scores of step 7 that are equal, dense and exact of
+# step 8 that are equal. All rounded: the same on NumPy 1.26 and 2.
 EXPECTED = {
     "01_lookup_is_one_hot_product.py": """\
 ids [0 1 2 0 3]
@@ -127,13 +128,52 @@ distances learned, and wanted:
   cat bus  3.16  3.16
   dog car  3.16  3.16
 """,
+    "07_positions.py": """\
+the two sentences, pooled, are apart by
+  without positions          0.000
+  learned, added             0.000
+  learned, then a norm       0.421
+  sinusoidal, then a norm    0.213
+rows of the learned table that heard something: [0, 1, 2]
+11 words: 11 positions from 0 on do not fit LearnedPositionalEmbedding(10 positions): it has 10
+row 1: [0.841, 0.54, 0.1, 0.995, 0.01, 1.0, 0.001, 1.0]
+its parameters: []
+row 1004 is row 1000 turned by 4: True
+  dog at    0, man at    0: score +0.3748
+  dog at    0, man at    2: score +0.3940
+  dog at    5, man at    7: score +0.3940
+  dog at 5000, man at 5002: score +0.3940
+  dog at    2, man at    0: score +0.4160
+""",
+    "08_lazy_adam_is_not_adam.py": """\
+a row seen at steps 1-5 and 36-40; how far it has moved, in units of lr
+  dense     step 5:  5.00   step 35: 12.99   step 40: 15.99   step 70: 24.03
+  exact     step 5:  5.00   step 35: 12.99   step 40: 15.99   step 70: 24.03
+  touched   step 5:  5.00   step 35:  5.00   step 40: 10.00   step 70: 10.00
+  largest difference from dense: exact below 1e-12: True; touched 14.03 lr
+  reading the whole table after every step changed no stored byte: True
+a row first seen at step 1001; how far it has moved, in units of lr
+  dense     step 1001:  2.52   step 1051: 25.21
+  exact     step 1001:  2.52   step 1051: 25.21
+  touched   step 1001:  1.00   step 1051:  1.00
+  largest difference from dense: exact below 1e-12: True; touched 24.21 lr
+  reading the whole table after every step changed no stored byte: True
+Momentum goes on moving a row that is absent; touched leaves it where it was last seen.
+touched also counts each row's own steps: at step 1001 it corrects m and v as Adam does at step 1.
+""",
 }
+
+
+def run(path, *args, first_on_path=ROOT):
+    found = [str(first_on_path), str(ROOT), os.environ.get("PYTHONPATH")]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, found))}
+    return subprocess.run([sys.executable, str(path), *args], cwd=ROOT, env=env, capture_output=True, text=True,
+                          timeout=120)
 
 
 @pytest.mark.parametrize("path", STEPS, ids=lambda path: path.stem)
 def test_a_step_prints_what_it_should_and_nothing_to_stderr(path):
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
-    done = subprocess.run([sys.executable, str(path)], cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+    done = run(path)
     assert done.stderr == ""
     assert done.returncode == 0
     assert done.stdout == EXPECTED[path.name]
@@ -149,9 +189,27 @@ def test_a_step_is_short_opens_with_its_idea_and_ends_with_the_next(path):
     assert docstring.startswith(f"Step {int(path.name[:2])}: ")
     assert 3 <= len(docstring.splitlines()) <= 8
     assert lines[-1].startswith("# Next: ")
-    imports = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
-    assert {ast.unparse(node) for node in imports} == {"import numpy as np", "import tinyembed as te"}
+    at_import, all_of_it = ({ast.unparse(node) for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))}
+                            for nodes in (tree.body, ast.walk(tree)))
+    assert at_import - {"import sys"} == {"import numpy as np", "import tinyembed as te"}
+    assert all_of_it - at_import <= {"from matplotlib.figure import Figure"}  # for a picture, if asked
 
 
 def test_no_expected_output_is_without_its_step():
     assert [path.name for path in STEPS] == list(EXPECTED)
+
+
+def test_step_8_draws_its_picture_when_asked(tmp_path):
+    pytest.importorskip("matplotlib")
+    done = run(STEPS[7], "--picture", str(tmp_path / "lazy_adam.png"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == EXPECTED[STEPS[7].name]
+    assert (tmp_path / "lazy_adam.png").read_bytes().startswith(b"\x89PNG\r\n")
+
+
+def test_step_8_says_so_where_matplotlib_is_missing(tmp_path):
+    (tmp_path / "matplotlib.py").write_text("raise ImportError('not here')")
+    done = run(STEPS[7], "--picture", str(tmp_path / "lazy_adam.png"), first_on_path=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == EXPECTED[STEPS[7].name] + "no picture: pip install matplotlib\n"
+    assert not (tmp_path / "lazy_adam.png").exists()

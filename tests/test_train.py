@@ -121,7 +121,7 @@ def test_a_bad_step_is_named_and_changes_nothing(where):
     if where != "loss":
         assert "weight" in str(error.value) and "bias" not in str(error.value)
     assert all(np.array_equal(x, snapshot[name]) for name, x in model.state_dict().items())
-    assert optimizer.state[0]["steps"] == steps
+    assert optimizer.state[0].steps == steps
     assert all(p.grad is None for p in model.parameters())
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .core import RowGrad, Tensor, no_grad, norm
-from .optim import Optimizer, clip_grad_norm
+from .optim import Optimizer, RowReport, RowTracker, clip_grad_norm
 
 Loss = Callable[..., Tensor]
 
@@ -24,10 +24,12 @@ class History:
 
     train      (step, float64 mean loss over the examples since the entry before), one entry every `every` steps
     held_out   (step, float64 mean loss over the held-out batches), at the same steps and at the end
+    rows       for each table that was looked up, which rows were touched, how often, and how far they moved
     """
 
     train: list[tuple[int, float]] = field(default_factory=list)
     held_out: list[tuple[int, float]] = field(default_factory=list)
+    rows: list[RowReport] = field(default_factory=list)
     steps: int = 0
     seconds: float = 0.0
     interrupted: bool = False
@@ -45,11 +47,12 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
     steps       how many steps, over as many epochs as that takes; with both, training ends at whichever comes first
     held_out    batches that are only evaluated, in eval mode, every `every` steps and at the end
     clip_norm   largest joint norm of the gradients (`optim.clip_grad_norm`)
-    schedule    step (from 0) -> learning rate
+    schedule    step (from 0) -> factor on the learning rates (`te.optim.cosine` and others)
     progress    a bar (tqdm) if that is installed, else a line at the start and at every report
 
     Loss and gradients are looked at before each step: if one is NaN or infinite, FloatingPointError says at which step
-    and in which parameter, and nothing has been changed. Ctrl-C ends training after the running step: fit returns, with
+    and in which parameter, and nothing has been changed. Tables of which most rows were never touched are warned of
+    (`history.rows` has the whole report). Ctrl-C ends training after the running step: fit returns, with
     `interrupted` set, and the model is whole; a second Ctrl-C stops at once. The model is left in eval mode.
 
     >>> import numpy as np, tinyembed as te
@@ -66,7 +69,7 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
         epochs = 1
     totals = [steps, epochs * len(batches) if epochs is not None and isinstance(batches, Sized) else None]
     loss_of = _model_loss if loss is None else loss
-    history, mean, began = History(), _Mean(), time.monotonic()
+    history, mean, began, tracker = History(), _Mean(), time.monotonic(), RowTracker(model.named_parameters())
     model.train()
 
     def report() -> None:
@@ -84,13 +87,14 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
                 if interrupted.is_set() or history.steps == steps:
                     break
                 if schedule is not None:
-                    optimizer.lr = schedule(history.steps)
+                    optimizer.scale = schedule(history.steps)
                 model.zero_grad()
                 optimizer.zero_grad()
                 value = loss_of(model, *batch)
                 _check_loss(value, history.steps)
                 value.backward()
                 _check_gradients(model, optimizer, clip_norm, history.steps)
+                tracker.note()
                 optimizer.step()
                 history.steps += 1
                 mean.add(value.item(), len(batch[0]))
@@ -105,6 +109,8 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
             model.eval()
         history.interrupted = interrupted.is_set()
         report()
+    history.rows = tracker.reports
+    tracker.warn()
     return history
 
 

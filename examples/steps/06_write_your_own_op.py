@@ -51,4 +51,4 @@ with te.no_grad():  # only looking: record nothing
 for (i, j), distance, square in zip(pairs, found, wanted):
     print(f"  {words[i]} {words[j]}  {distance:.2f}  {square ** 0.5:.2f}")
 
-# Next: open tinyembed/ops/. Every file there is ops like yours; tests/cases.py checks each of them as you did.
+# Next: every file in tinyembed/ops/ is ops like yours. Now that words have rows, step 7: does their order show?

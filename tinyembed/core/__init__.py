@@ -1,9 +1,11 @@
 """Floor 0: row gradients, tensors, the op registry, the backward walk, and where randomness comes from."""
 
 from .modes import debug_nan, no_grad
-from .rowgrad import Array, RowGrad, norm, sum_rows, sum_rows_by_id
+from .parameter import Parameter
+from .rowgrad import Array, RowGrad, norm, sum_rows, sum_rows_by_id, unique_inverse
 from .seeds import fresh_rng, seed
-from .tensor import OPS, Op, Parameter, Tensor, ValueAndVjp, method, primitive
+from .tensor import OPS, Op, Tensor, ValueAndVjp, method, primitive
+from .threads import in_halves
 
-__all__ = ["OPS", "Array", "Op", "Parameter", "RowGrad", "Tensor", "ValueAndVjp", "debug_nan", "fresh_rng", "method",
-           "no_grad", "norm", "primitive", "seed", "sum_rows", "sum_rows_by_id"]
+__all__ = ["OPS", "Array", "Op", "Parameter", "RowGrad", "Tensor", "ValueAndVjp", "debug_nan", "fresh_rng", "in_halves",
+           "method", "no_grad", "norm", "primitive", "seed", "sum_rows", "sum_rows_by_id", "unique_inverse"]

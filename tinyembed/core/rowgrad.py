@@ -151,6 +151,20 @@ def sum_rows_by_id(ids: Array, rows: Array) -> tuple[Array, Array]:
     return unique, out
 
 
+def unique_inverse(ids: Array) -> tuple[Array, Array]:
+    """(distinct ids ascending (U,), for each id where it stands among them): ids == unique[inverse].
+
+    >>> unique_inverse(np.array([7, 2, 7]))
+    (array([2, 7]), array([1, 0, 1]))
+    """
+    order, ordered = _argsort(ids) if ids.size else (ids, ids)
+    first = np.ones(ids.size, bool)
+    first[1:] = ordered[1:] != ordered[:-1]
+    inverse = np.empty(ids.size, np.int64)
+    inverse[order] = np.cumsum(first) - 1
+    return ordered[first], inverse
+
+
 def sum_rows(rows: Array) -> Array:
     """Sum (N, D) -> (D,). A float32 sum stalls at 2^24 = 16,777,216 ones, so long ones go in chunks through float64."""
     if len(rows) <= CHUNK:

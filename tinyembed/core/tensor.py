@@ -1,4 +1,4 @@
-"""Tensor, Parameter, and the decorator that makes an op of a function.
+"""Tensor, and the decorator that makes an op of a function.
 
 A computation is a graph. `@primitive` makes a node for every op it runs: the op's vjp (its gradient rule) and where
 its inputs came from; `backward` walks over the nodes (walk.py). A Tensor is a value, a Node is how it was made. They
@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, cast, overload
 
 import numpy as np
 
@@ -50,7 +50,7 @@ class Tensor:
     array([2., 4., 6.], dtype=float32)
     """
 
-    __slots__ = ("__weakref__", "_changed", "_data", "_grad", "_live", "_node")
+    __slots__ = ("__weakref__", "_changed", "_data", "_grad", "_live", "_node", "_pending")
     __array_ufunc__ = None  # so that `ndarray + Tensor` comes to Tensor.__radd__
 
     _data: Array
@@ -58,6 +58,7 @@ class Tensor:
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         self._data = new_array(data.data if isinstance(data, Tensor) else data)
         self._node: Node | None = None
+        self._pending: Any = None  # of a Parameter with rows that are behind: who brings them up to date
         self._grad: Any = None
         self._changed = 0
         self._live = False
@@ -67,8 +68,9 @@ class Tensor:
 
     @property
     def data(self) -> Array:
-        """The array. Assigning checks the shape, keeps the dtype and copies."""
-        return self._data
+        """The array: of a Parameter with rows that are behind the current one, fresh and read-only. Assigning checks
+        the shape, keeps the dtype and copies."""
+        return self._data if self._pending is None else cast(Array, self._pending.current())
 
     @data.setter
     def data(self, value: Any) -> None:
@@ -78,6 +80,8 @@ class Tensor:
                              f"{self.shape}; make a new one")
         if not np.can_cast(value.dtype, self.dtype, "same_kind"):
             raise TypeError(f"cannot assign {value.dtype} data to a {type(self).__name__} of {self.dtype}")
+        if self._pending is not None:
+            self._pending.commit()  # the states of all rows, too, belong to now
         self._data = np.array(value, self.dtype, order="C")
         self.mark_changed()
 
@@ -154,7 +158,7 @@ class Tensor:
 
     def rows(self) -> Any:
         """What a lookup reads from: an object with `.shape`, `.dtype` and `.take(ids, axis=0, mode=…)`."""
-        return self._data
+        return self._data if self._pending is None else self._pending
 
     def backward(self, grad: Any = None) -> None:
         """Accumulate dL/dx into `.grad` of every leaf x this tensor was computed from, and free the graph.
@@ -245,19 +249,6 @@ class Tensor:
     __hash__ = object.__hash__
 
 
-class Parameter(Tensor):
-    """A leaf that a module owns and an optimiser changes.
-
-    >>> Parameter(np.zeros((2, 2), np.float32)).requires_grad
-    True
-    """
-
-    __slots__ = ()
-
-    def __init__(self, data: Any, requires_grad: bool = True) -> None:
-        super().__init__(data, requires_grad)
-
-
 @overload
 def primitive(forward: Callable[..., ValueAndVjp]) -> Op: ...
 @overload
@@ -296,7 +287,7 @@ def primitive(forward: Callable[..., ValueAndVjp] | None = None, *, rows: bool =
         live = numpy_scalar = False
         for x in args:
             if isinstance(x, Tensor):
-                values.append(x.rows() if rows and not values else x._data)
+                values.append(x.rows() if rows and not values else x._data if x._pending is None else x.data)
                 if x._live:
                     live = True
                     parents.append(x._node or x)
@@ -351,6 +342,7 @@ def _wrap(y: Any) -> Tensor:
     out = Tensor.__new__(Tensor)
     out._data = y if type(y) is np.ndarray else np.asarray(y)
     out._node = None
+    out._pending = None
     out._grad = None
     out._changed = 0
     out._live = False

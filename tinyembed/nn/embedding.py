@@ -1,46 +1,178 @@
-"""The token table."""
+"""The token table, and what it shares with bags: the rows, which of them stay put, and how long they may be."""
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 
-from ..core import Parameter, Tensor, fresh_rng
-from ..ops import embedding
+from ..core import Array, Parameter, Tensor, fresh_rng
+from ..ops import as_ids, embedding, project_rows
+from ..ops.lookup import as_row, check_max_norm
 from .module import Module
 
 
-class Embedding(Module):
+class Table(Module):
+    """Base of Embedding and EmbeddingBag: a weight (num_embeddings, embedding_dim), one row for each id.
+
+    It tells the optimiser what no gradient can say, in two slots of the Parameter: `weight.frozen_rows`, the rows that
+    stay as they are under every rule and decay (a zero gradient does not hold a row still: Adam's momentum, or weight
+    decay, moves it), and `weight.project`, which brings rows down to max_norm before they are updated.
+    """
+
+    def _set_up(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None, max_norm: float | None,
+                norm_type: float, scale_grad_by_freq: bool, sparse: bool) -> None:
+        """Check and keep the options; nothing is drawn yet."""
+        if num_embeddings < 1 or embedding_dim < 1:
+            raise ValueError(f"a table needs at least one row and one column, not {num_embeddings} x {embedding_dim}")
+        check_max_norm(max_norm, norm_type)
+        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        self.padding_idx = as_row(padding_idx, num_embeddings)
+        self.max_norm, self.norm_type = max_norm, norm_type
+        self.scale_grad_by_freq, self.sparse = scale_grad_by_freq, sparse
+
+    def _drawn(self, std: float, rng: np.random.Generator | None, dtype: Any) -> Parameter:
+        """N(0, std^2), and zeros for the padding row."""
+        rng, shape = fresh_rng() if rng is None else rng, (self.num_embeddings, self.embedding_dim)
+        # Drawn in float32 where float32 is stored: no float64 copy of a large table.
+        drawn = rng.standard_normal(shape, np.float64 if dtype == np.float64 else np.float32)
+        drawn *= std
+        if self.padding_idx is not None:
+            drawn[self.padding_idx] = 0
+        return Parameter(drawn.astype(dtype, copy=False))
+
+    def _own(self, weight: Parameter) -> None:
+        """Take the weight, and set its slots for the optimiser."""
+        self.weight = weight
+        if self.max_norm is not None:
+            weight.project = functools.partial(project_rows, max_norm=self.max_norm, norm_type=self.norm_type)
+        self.unfreeze_rows()
+
+    # -- rows that stay put --------------------------------------------------------------------------------------------
+
+    def freeze_rows(self, ids: Any) -> Any:
+        """Keep the rows of these ids as they are, and those frozen before; returns the module.
+
+        >>> table = Embedding(4, 2).freeze_rows([0, 3])
+        >>> table.weight.frozen_rows
+        array([ True, False, False,  True])
+        """
+        return self._freeze(self.weight.frozen_rows, self._checked(ids), True)
+
+    def train_only_rows(self, ids: Any) -> Any:
+        """Keep all rows as they are but those of these ids (new words of a pretrained table, say); returns the module.
+        The padding row stays frozen even if it is among them.
+
+        >>> table = Embedding(4, 2, padding_idx=0).train_only_rows([0, 3])
+        >>> table.weight.frozen_rows
+        array([ True,  True,  True, False])
+        """
+        return self._freeze(np.ones(self.num_embeddings, bool), self._checked(ids), False)
+
+    def unfreeze_rows(self) -> Any:
+        """Let all rows train again, but for the padding row; returns the module."""
+        self.weight.frozen_rows = None
+        return self if self.padding_idx is None else self._freeze(None, [], True)
+
+    def grow(self, k: int, *, std: float = 1.0, rng: np.random.Generator | None = None) -> Any:
+        """Add k rows, N(0, std^2), for new tokens; returns the module. Optimisers carry on with the old rows' states.
+
+        >>> table = Embedding(4, 2)
+        >>> table.grow(2).train_only_rows([4, 5]).weight.shape
+        (6, 2)
+        """
+        if k < 1:
+            raise ValueError(f"a table grows by at least one row, not {k}")
+        rng = fresh_rng() if rng is None else rng
+        self.weight.grow(rng.standard_normal((k, self.embedding_dim)) * std)
+        self.num_embeddings += k
+        return self
+
+    def _checked(self, ids: Any) -> Array:
+        return as_ids(ids.data if isinstance(ids, Tensor) else ids, self.num_embeddings)
+
+    def _freeze(self, before: Array | None, ids: Any, frozen: bool) -> Any:
+        rows = np.zeros(self.num_embeddings, bool) if before is None else before.copy()
+        rows[ids] = frozen
+        if self.padding_idx is not None:
+            rows[self.padding_idx] = True
+        self.weight.frozen_rows = rows
+        return self
+
+    # -- looks ---------------------------------------------------------------------------------------------------------
+
+    def extra_repr(self) -> str:
+        usual = {"padding_idx": None, "max_norm": None, "norm_type": 2.0, "scale_grad_by_freq": False, "sparse": True}
+        changed = [f", {name}={getattr(self, name)}" for name, value in usual.items() if getattr(self, name) != value]
+        return f"{self.num_embeddings} x {self.embedding_dim}" + "".join(changed)
+
+
+def pretrained(table: Any, freeze: bool) -> Parameter:
+    """A given table (V, D) as a Parameter: copied, or adopted if it is mapped. ValueError for what is no table."""
+    weight = Parameter(table, requires_grad=False)
+    if weight.ndim != 2 or weight.dtype.kind != "f":
+        raise ValueError(f"a table is a matrix (V, D) of floats, not {weight.dtype} {weight.shape}")
+    if not freeze and not weight.data.flags.writeable:
+        raise ValueError("this mapped table is read-only, so it cannot be trained: freeze=True, or map it with "
+                         "mode='c' (changes stay in memory) or 'r+' (changes go to the file)")
+    weight.requires_grad = not freeze
+    return weight
+
+
+class Embedding(Table):
     """y[n] = weight[ids[n]]: one learned row for each id.
 
         ids (…) integers in 0 … num_embeddings-1 -> y (…, embedding_dim)
 
     The rows start as N(0, std^2); std=1 is PyTorch's, 0.02 GPT's. Gradient: the gradient of a looked-up row goes to
     that row, repeated ids add up, as a `RowGrad`: nothing of the table's size is made.
-    Raises IndexError for ids outside the table (nothing wraps round), TypeError for ids that are no integers.
 
-    >>> table = Embedding(6, 4)
+    padding_idx          this row starts as zeros, gets no gradient, and no optimiser moves it. May count from the end.
+    max_norm             a row is looked up scaled down to p-norm max_norm, p = norm_type, if it is longer. A lookup
+                         writes nothing: the optimiser's step scales the row in the table, just before it updates it.
+                         The gradient passes to the row as if it had been stored that way.
+    scale_grad_by_freq   the gradient of a row is divided by how often its id occurs in the batch.
+    sparse=False         the gradient is an array of the table's size.
+
+    Differs from torch.nn.Embedding: max_norm there rewrites the table on every lookup, in evaluation too; sparse is
+    False by default and refuses scale_grad_by_freq; weight decay and momentum can move the padding row.
+    Raises IndexError for ids outside the table (nothing wraps round), TypeError for ids that are no integers,
+    ValueError for a padding_idx outside the table and norms that are not above 0.
+
+    >>> table = Embedding(6, 4, padding_idx=0)
     >>> y = table([[0, 5, 5]])
-    >>> y.shape, np.array_equal(y.data[0, 1], table.weight.data[5])
-    ((1, 3, 4), True)
+    >>> y.shape, np.array_equal(y.data[0, 1], table.weight.data[5]), y.data[0, 0].tolist()
+    ((1, 3, 4), True, [0.0, 0.0, 0.0, 0.0])
     >>> y.sum().backward(); table.weight.grad
-    RowGrad(shape=(6, 4), 3 rows, float32)
+    RowGrad(shape=(6, 4), 2 rows, float32)
     """
 
-    def __init__(self, num_embeddings: int, embedding_dim: int, *, std: float = 1.0,
-                 rng: np.random.Generator | None = None, dtype: Any = np.float32) -> None:
-        if num_embeddings < 1 or embedding_dim < 1:
-            raise ValueError(f"a table needs at least one row and one column, not {num_embeddings} x {embedding_dim}")
-        rng = fresh_rng() if rng is None else rng
-        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
-        # Drawn in float32 where float32 is stored: no float64 copy of a large table.
-        drawn = rng.standard_normal((num_embeddings, embedding_dim), np.float64 if dtype == np.float64 else np.float32)
-        drawn *= std
-        self.weight = Parameter(drawn.astype(dtype, copy=False))
+    def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None,
+                 max_norm: float | None = None, norm_type: float = 2.0, scale_grad_by_freq: bool = False,
+                 sparse: bool = True, *, std: float = 1.0, rng: np.random.Generator | None = None,
+                 dtype: Any = np.float32) -> None:
+        self._set_up(num_embeddings, embedding_dim, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
+        self._own(self._drawn(std, rng, dtype))
+
+    @classmethod
+    def from_pretrained(cls, table: Any, freeze: bool = True, padding_idx: int | None = None,
+                        max_norm: float | None = None, norm_type: float = 2.0, scale_grad_by_freq: bool = False,
+                        sparse: bool = True) -> Any:
+        """A layer with the rows of `table` (V, D), an array, a Tensor or nested lists, which is copied; a mapped array
+        (numpy.memmap) is adopted. Frozen unless freeze=False; `freeze(False)` thaws it later. The padding row keeps
+        the values it has in the table.
+
+        >>> table = Embedding.from_pretrained([[1.0, 2.0], [3.0, 4.0]])
+        >>> table([1]).data.tolist(), table.weight.requires_grad
+        ([[3.0, 4.0]], False)
+        """
+        weight, layer = pretrained(table, freeze), cls.__new__(cls)  # nothing is drawn
+        V, D = weight.shape
+        layer._set_up(V, D, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
+        layer._own(weight)
+        return layer
 
     def forward(self, ids: Any) -> Tensor:
-        return embedding(self.weight, ids)
-
-    def extra_repr(self) -> str:
-        return f"{self.num_embeddings} x {self.embedding_dim}"
+        return embedding(self.weight, ids, self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq,
+                         self.sparse)

@@ -1,5 +1,6 @@
 """Floor 1: every op beside its gradient, one idea a file. The primitives stand in `te.OPS` too."""
 
+from .bag import embedding_bag
 from .elementwise import (
     abs,
     add,
@@ -28,7 +29,7 @@ from .elementwise import (
     where,
 )
 from .linalg import einsum, linear, matmul
-from .lookup import as_ids, embedding, getitem
+from .lookup import as_ids, embedding, getitem, project_rows
 from .losses import bce_with_logits, cross_entropy, mse
 from .normalise import (
     cosine_similarity,
@@ -40,6 +41,7 @@ from .normalise import (
     softmax,
 )
 from .reduce import cumsum, logsumexp, max, mean, min, prod, std, sum, var
+from .rotation import rotate
 from .shape import (
     broadcast_to,
     concatenate,
@@ -58,9 +60,10 @@ from .shape import (
 
 __all__ = [
     "abs", "add", "as_ids", "astype", "bce_with_logits", "broadcast_to", "clip", "concatenate", "cosine_similarity",
-    "cross_entropy", "cumsum", "divide", "dropout", "einsum", "embedding", "exp", "expand_dims", "expm1", "flatten",
-    "flip", "gelu", "getitem", "l2_normalise", "layer_norm", "linear", "log", "log1p", "log_sigmoid", "log_softmax",
-    "logsumexp", "matmul", "max", "maximum", "mean", "min", "minimum", "mse", "multiply", "negative", "pad", "power",
-    "prod", "relu", "reshape", "rms_norm", "sigmoid", "sign", "silu", "softmax", "softplus", "split", "sqrt", "squeeze",
-    "stack", "std", "subtract", "sum", "swapaxes", "take_along_axis", "tanh", "transpose", "var", "where",
+    "cross_entropy", "cumsum", "divide", "dropout", "einsum", "embedding", "embedding_bag", "exp", "expand_dims",
+    "expm1", "flatten", "flip", "gelu", "getitem", "l2_normalise", "layer_norm", "linear", "log", "log1p",
+    "log_sigmoid", "log_softmax", "logsumexp", "matmul", "max", "maximum", "mean", "min", "minimum", "mse", "multiply",
+    "negative", "pad", "power", "prod", "project_rows", "relu", "reshape", "rms_norm", "rotate", "sigmoid", "sign",
+    "silu", "softmax", "softplus", "split", "sqrt", "squeeze", "stack", "std", "subtract", "sum", "swapaxes",
+    "take_along_axis", "tanh", "transpose", "var", "where",
 ]

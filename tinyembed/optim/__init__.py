@@ -1,8 +1,12 @@
-"""Floor 2: optimisers, and clipping before them."""
+"""Floor 2: optimisers, schedules, and clipping before a step."""
 
-from .adam import Adam
+from .adam import Adam, AdamW
+from .adaptive import Adagrad, RMSprop
 from .clip import clip_grad_norm, clip_grad_value
 from .optimizer import Optimizer
+from .report import RowReport, RowTracker
+from .schedules import constant, cosine, inverse_sqrt, step_decay
 from .sgd import SGD
 
-__all__ = ["SGD", "Adam", "Optimizer", "clip_grad_norm", "clip_grad_value"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "RowReport", "RowTracker", "clip_grad_norm",
+           "clip_grad_value", "constant", "cosine", "inverse_sqrt", "step_decay"]

@@ -5,32 +5,43 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..core import Array, Parameter
-from .optimizer import Optimizer, check_number
+from ..core import Array
+from .drift import LinearDrift
+from .optimizer import Optimizer
 
 
 class SGD(Optimizer):
     """w -= lr * m          m = momentum * m + g          (without momentum m is g)
 
-    Sutskever et al. 2013, in PyTorch's form: the learning rate scales the step, not the momentum.
+    Sutskever et al. 2013, in PyTorch's form: the learning rate scales the step, not the momentum. With `nesterov`,
+    w -= lr * (g + momentum * m). With `weight_decay`, g has weight_decay * w added first.
 
     >>> import numpy as np
+    >>> from tinyembed.nn import Parameter
     >>> p = Parameter(np.array([1.0, 2.0]))
     >>> p.grad = np.array([1.0, 0.0])
     >>> SGD([p], lr=0.1).step(); p.data
     array([0.9, 2. ])
     """
 
-    def __init__(self, params: Iterable[Parameter], lr: float, momentum: float = 0.0) -> None:
-        check_number("momentum", momentum, below=1)
-        super().__init__(params, lr)
-        self.momentum = momentum
-        self.states = ("momentum",) if momentum else ()
+    def __init__(self, params: Iterable[Any], lr: float, momentum: float = 0.0, weight_decay: float = 0.0,
+                 nesterov: bool = False, sparse: str = "exact") -> None:
+        super().__init__(params, sparse, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
+        if any(o.nesterov and not o.momentum for o in self.groups):
+            raise ValueError("nesterov needs a momentum above 0")
+        self.states = ("momentum",) if any(o.momentum for o in self.groups) else ()
+        self.no_momentum = not self.states
 
-    def rule(self, w: Array, g: Array, t: Any, *states: Array) -> None:
-        if states:
+    def rule(self, o: Any, t: Any, w: Array, g: Array, *states: Array) -> None:
+        rate = w.dtype.type(o.rate)
+        if o.weight_decay:
+            g = g + w.dtype.type(o.weight_decay) * w
+        if o.momentum:
             m, = states
-            m *= self.momentum
+            m *= o.momentum
             m += g
-            g = m
-        w -= w.dtype.type(self.lr) * g
+            g = g + w.dtype.type(o.momentum) * m if o.nesterov else m
+        w -= rate * g
+
+    def drift(self, o: Any, t: int, dtype: Any) -> Any:
+        return LinearDrift(1 + len(self.states), t) if o.momentum or o.weight_decay else None
