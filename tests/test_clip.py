@@ -6,23 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tables import rng, row_grad, table
 
 import tinyembed as te
 from tinyembed.optim import clip_grad_norm, clip_grad_value
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
-
-
-def table(V=6, D=3, seed=0, dtype=np.float64):
-    return te.Parameter(rng(seed).normal(size=(V, D)).astype(dtype))
-
-
-def row_grad(p, ids, seed=0):
-    ids = np.asarray(ids)
-    return te.RowGrad(p.shape, ids, rng(seed).normal(size=(ids.size, p.shape[1])).astype(p.dtype))
-
 
 
 def joint_norm(*gradients):

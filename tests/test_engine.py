@@ -760,7 +760,7 @@ def test_a_mapped_table_that_a_step_could_not_write_is_refused(tmp_path):
 def test_two_threads_give_the_bytes_of_one(monkeypatch):
     from tinyembed.core import threads
     rng = np.random.default_rng(0)
-    W, ids, g = rng.normal(size=(4000, 300)), rng.integers(4000, size=(70, 60)), rng.normal(size=(4000, 300))
+    W, g = rng.normal(size=(4001, 300)), rng.normal(size=(4001, 300))
     results = []
     for two in (True, False):
         monkeypatch.setattr(threads, "TWO", two)
@@ -768,7 +768,7 @@ def test_two_threads_give_the_bytes_of_one(monkeypatch):
         assert p.data.nbytes >= threads.LARGE
         p.grad = g
         te.optim.AdamW([p]).step()
-        results.append((ops.embedding(p, ids).data.tobytes(), p.data.tobytes()))
+        results.append(p.data.tobytes())
     assert results[0] == results[1]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tables import rng, row_grad, states, table
 
 import tinyembed as te
 from tinyembed import nn
@@ -66,24 +67,6 @@ RULES = {  # name: (optimiser, reference, options)
 }
 pytestmark = pytest.mark.filterwarnings("ignore:.* takes dense steps")
 every_rule = pytest.mark.parametrize("name", RULES)
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
-
-
-def table(V=6, D=3, seed=0, dtype=np.float64):
-    return te.Parameter(rng(seed).normal(size=(V, D)).astype(dtype))
-
-
-def row_grad(p, ids, seed=0):
-    ids = np.asarray(ids)
-    return te.RowGrad(p.shape, ids, rng(seed).normal(size=(ids.size, p.shape[1])).astype(p.dtype))
-
-
-def states(optimiser, i=0):
-    """The state arrays of a parameter."""
-    return optimiser.state[i].arrays or []
 
 
 # ------------------------------------------------------------------------------------------------------- the dense rule

@@ -6,29 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tables import rng, row_grad, states, table
 
 import tinyembed as te
 from tinyembed import optim
 from tinyembed.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
-
-
-def table(V=6, D=3, seed=0, dtype=np.float64):
-    return te.Parameter(rng(seed).normal(size=(V, D)).astype(dtype))
-
-
-def row_grad(p, ids, seed=0):
-    ids = np.asarray(ids)
-    return te.RowGrad(p.shape, ids, rng(seed).normal(size=(ids.size, p.shape[1])).astype(p.dtype))
-
-
-def states(optimiser, i=0):
-    """The state arrays of a parameter."""
-    return optimiser.state[i].arrays or []
-
 
 # ------------------------------------------------------------------------------------------------- groups
 

@@ -48,7 +48,7 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
     held_out    batches that are only evaluated, in eval mode, every `every` steps and at the end
     clip_norm   largest joint norm of the gradients (`optim.clip_grad_norm`)
     schedule    step (from 0) -> factor on the learning rates (`te.optim.cosine` and others)
-    progress    a bar (tqdm) if that is installed, else a line at the start and at every report
+    progress    a bar (tqdm) if that is installed, else a line at every report
 
     Loss and gradients are looked at before each step: if one is NaN or infinite, FloatingPointError says at which step
     and in which parameter, and nothing has been changed. Tables of which most rows were never touched are warned of
