@@ -149,6 +149,7 @@ def arguments() -> argparse.ArgumentParser:
     cli.add_argument("--prompt", default="the function returns", help="beginning of the generated text")
     cli.add_argument("--words", nargs="*", default=["list", "returns", "file", "first", "integer", "error"],
                      help="words whose neighbours are shown")
+    cli.add_argument("--checkpoint", help="file to keep the run in, every 100 steps; if it is there, go on from it")
     cli.add_argument("--save", default="next_token.png", help="where the picture goes (default %(default)s)")
     return cli
 
@@ -160,8 +161,9 @@ def main() -> None:
         cli.error("--prompt needs a word to begin with")
     if o.vocab < 3 or min(o.steps, o.dim, o.context, o.hidden) < 1:
         cli.error("--vocab must be at least 3; --steps, --dim, --context and --hidden at least 1")
-    if not Path(o.save).absolute().parent.is_dir():
-        cli.error(f"--save {o.save}: there is no such folder")
+    for name, path in (("--save", o.save), ("--checkpoint", o.checkpoint)):
+        if path is not None and not Path(path).absolute().parent.is_dir():
+            cli.error(f"{name} {path}: there is no such folder")
 
     te.seed(o.seed)
     rng = np.random.default_rng(o.seed)
@@ -188,7 +190,9 @@ def main() -> None:
 
     adam = te.optim.Adam(model.parameters(), lr=o.lr)
     history = fit(model, batches, adam, steps=o.steps, held_out=some, every=100, clip_norm=1.0,
-                  schedule=lambda step: min((step + 1) / 50, 1) * (1 - 0.95 * step / o.steps))
+                  schedule=lambda step: min((step + 1) / 50, 1) * (1 - 0.95 * step / o.steps),
+                  checkpoint=o.checkpoint, resume=o.checkpoint is not None,
+                  about={"options": vars(o), "tokens": vocabulary.tokens})
     trained = math.exp(evaluate(model, held_out))
     print(f"\n{history.steps} steps in {history.seconds:.0f} s\n\nperplexity on the held-out documents")
     for name, value in (("untrained", untrained), ("interpolated bigram", bigram), ("trained", trained)):

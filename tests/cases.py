@@ -465,6 +465,20 @@ for names in ((), ("padding_idx",), ("scale_grad_by_freq",), ("max_norm", "norm_
         case("embedding_bag" + variant, bagged(*names), embedding_bag)
 case("getitem", indexed, getitem)
 
+
+def contrasted(d):
+    B, S, Q, D = (d.side() for _ in range(4))
+    some = d.rng().integers(0, 2, (B, S, Q))
+    return call(d.normal((B, S, D)), d.normal((B, Q, D)), weights=d.nonzero((B, S, Q)) * some)
+
+
+def negative_sampling(x, z, weights):
+    return np.asarray(math.fsum(abs(a) * math.log1p(math.exp(-math.copysign(1, a) * float(x[b, i] @ z[b, j])))
+                                for (b, i, j), a in np.ndenumerate(weights)))
+
+
+case("negative_sampling", contrasted, negative_sampling)
+
 # -- norms and losses --------------------------------------------------------------------------------------------------
 
 

@@ -10,19 +10,25 @@ import pytest
 import tinyembed as te
 
 TOP = ["OPS", "GradientError", "KinkError", "Parameter", "RowGrad", "Tensor", "check_gradients", "data", "debug_nan",
-       "explain_lookup", "files", "nn", "no_grad", "ops", "optim", "param_count", "primitive", "seed", "text", "train",
-       "vectors"]
+       "explain_lookup", "files", "load_table", "models", "nn", "no_grad", "ops", "optim", "param_count",
+       "primitive", "seed", "text", "train", "vectors"]
 ROOMS = {
     "nn": ["ALiBi", "BERTEmbedding", "Dropout", "Embedding", "EmbeddingBag", "GPTEmbedding", "LayerNorm",
            "LearnedPositionalEmbedding", "Linear", "Module", "ModuleList", "Parameter", "RMSNorm",
            "RelativePositionBias", "RotaryEmbedding", "Sequential", "SinusoidalPositionalEncoding"],
     "optim": ["SGD", "Adagrad", "Adam", "AdamW", "RMSprop", "clip_grad_norm", "clip_grad_value", "constant", "cosine",
               "inverse_sqrt", "step_decay"],
-    "data": ["NextTokenBatches", "python_docs", "split_documents"],
-    "text": ["Vocabulary", "detokenise", "words_and_punctuation"],
-    "files": ["atomic_write"],
-    "vectors": ["pca"],
-    "train": ["History", "evaluate", "fit"],
+    "data": ["NextTokenBatches", "Planted", "SentenceIds", "WindowBatches", "Windows", "planted_corpus", "python_docs",
+             "split_documents"],
+    "text": ["LineSentences", "Vocabulary", "detokenise", "keep_probabilities", "noise_distribution",
+             "simple_preprocess", "words_and_punctuation"],
+    "models": ["FastText", "Word2Vec"],
+    "files": ["FastTextFile", "FileReference", "FormatError", "SafeTensors", "atomic_write", "check_tree",
+              "read_fasttext", "read_tree", "read_word2vec", "sparse_safetensors", "write_projector",
+              "write_safetensors", "write_tree", "write_word2vec"],
+    "vectors": ["KeyedVectors", "UnknownKey", "evaluate_classifier", "evaluate_clusters", "evaluate_word_analogies",
+                "evaluate_word_pairs", "kmeans", "nearest", "pca", "pearson", "spearman"],
+    "train": ["History", "evaluate", "fit", "load_checkpoint", "save_checkpoint"],
     "ops": ["abs", "add", "bce_with_logits", "broadcast_to", "clip", "concatenate", "cosine_similarity",
             "cross_entropy", "cumsum", "divide", "dropout", "einsum", "embedding", "embedding_bag", "exp",
             "expand_dims", "expm1", "flip", "gelu", "getitem", "l2_normalise", "layer_norm", "log", "log1p",

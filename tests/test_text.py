@@ -1,10 +1,10 @@
 """Laws of the tokeniser and of the vocabulary."""
 
-import json
 import os
 import subprocess
 import sys
 import tempfile
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tinyembed.files import FormatError
 from tinyembed.text import Vocabulary, detokenise, words_and_punctuation
 
 any_text = st.text() | st.text(alphabet="ab1.,'’\"`-/_()$%! \n")
@@ -171,33 +172,59 @@ def test_build_refuses_what_is_no_corpus(options, error, message):
         Vocabulary.build(**options)
 
 
-good = {"format": "tinyembed vocabulary 1", "tokens": ["a", "b"], "counts": [2, 1]}
+HEAD = '{"format": "tinyembed vocabulary 2", "tokens": 2}\n'
+GOOD = HEAD + '["a", 2]\n["b", 1]\n'
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "Expecting value"),
-        (b"\xff", "utf-8"),
-        (b"[" * 100_000, "recursion|Expecting value"),
-        (b"[]", "format"),
-        (json.dumps({"tokens": ["a", "b"], "counts": [2, 1]}).encode(), "format"),
-        (json.dumps({**good, "tokens": "ab"}).encode(), "list of tokens"),
-        (json.dumps({**good, "tokens": ["a", 1]}).encode(), "token 1 at position 1 is not a string"),
-        (json.dumps({**good, "tokens": ["a", "a"]}).encode(), "'a' stands twice"),
-        (json.dumps({**good, "tokens": ["a", "\ud800"]}).encode(), "lone surrogate"),
-        (json.dumps({**good, "counts": [2]}).encode(), "2 tokens need as many counts"),
-        (json.dumps({**good, "counts": [2, True]}).encode(), "integers"),
-        (json.dumps({**good, "counts": [2, 1.0]}).encode(), "integers"),
-        (json.dumps({**good, "counts": [2, -1]}).encode(), "count -1 at position 1"),
-        (json.dumps({**good, "counts": [2, 2**63]}).encode(), "int|too large"),
+        ("", "line 1: it does not say"),
+        ("[" * 300_000, "line 1"),
+        (GOOD.replace(" 2", " 3", 1), "line 1: it does not say that this is a 'tinyembed vocabulary 2'"),
+        (GOOD.replace('"tokens"', '"token"'), "line 1"),
+        ("[]\n" + GOOD, "line 1"),
+        (GOOD.replace(": 2}", ": 3}"), "line 3: the file ends after 2 tokens, where line 1 says 3"),
+        (GOOD.replace(": 2}", ": 1}"), "the file ends after 2 tokens, where line 1 says 1"),
+        (GOOD.replace(": 2}", ": true}"), "line 1 says True"),
+        (HEAD, "line 1: the file ends after 0 tokens"),
+        (GOOD[:-1], "line 3: .* where a token and a count stand"),
+        (GOOD.replace('"a"', "1"), "line 2: .*1, 2.*, where a token and a count stand"),
+        (GOOD.replace('"a", 2', '"a", true'), "line 2"),
+        (GOOD.replace('"a", 2', '"a", 2.0'), "line 2"),
+        (GOOD.replace('"a", 2', '"a", -1'), "line 2"),
+        (GOOD.replace('"a", 2', '"a", 9223372036854775808'), "line 2"),
+        (GOOD.replace('"a", 2', '"a", ' + "9" * 5000), "line 2"),
+        (GOOD.replace('"a", 2', '"a", 2, 3'), "line 2"),
+        (GOOD.replace('"a"', '"a\t"'), "line 2"),
+        (GOOD.replace('"a"', '"\\ud800"'), "line 2"),
+        (GOOD.replace('"a"', "[" * 200_000), "line 2"),
+        (GOOD.replace('"a"', '"' + "a" * 300_000 + '"'), "line 2"),
+        (GOOD.replace('"b"', '"a"'), "line 3: the word 'a' stands at line 2 already"),
+        (GOOD.encode().replace(b'"b"', b'"\xff"'), "line 3"),
     ],
 )
 def test_load_refuses_a_malformed_file_with_a_reason(tmp_path, content, reason):
-    path = tmp_path / "words.json"
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=rf"words\.json is not a vocabulary: (?s:.*)(?:{reason})"):
+    path = tmp_path / "words.jsonl"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(FormatError, match=rf"words\.jsonl, (?s:.*){reason}") as refused:
         Vocabulary.load(path)
+    assert refused.value.path == str(path)
+
+
+@pytest.mark.parametrize("last", ['["7", 1]\n', "[" * 200_000, '["x", -1]\n'])
+def test_a_large_file_is_refused_in_little_memory(tmp_path, last):
+    path = tmp_path / "words.jsonl"
+    lines = "".join(f'["{i}", 1]\n' for i in range(300_000))
+    path.write_text(f'{{"format": "tinyembed vocabulary 2", "tokens": 300001}}\n{lines}{last}')
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormatError):
+            Vocabulary.load(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < path.stat().st_size + (24 << 20)
 
 
 def test_counts_are_checked():

@@ -12,19 +12,20 @@ from . import ops
 from .core import OPS, Parameter, RowGrad, Tensor, debug_nan, no_grad, primitive, seed
 
 if TYPE_CHECKING:
-    from . import data, files, nn, optim, text, train, vectors
+    from . import data, files, models, nn, optim, text, train, vectors
     from .gradcheck import GradientError, KinkError, check_gradients
     from .nn.explain import explain_lookup, param_count
+    from .nn.pretrained import load_table
 
 __version__ = "0.1.0"
 
 __all__ = ["OPS", "GradientError", "KinkError", "Parameter", "RowGrad", "Tensor", "check_gradients", "data",
-           "debug_nan", "explain_lookup", "files", "nn", "no_grad", "ops", "optim", "param_count", "primitive", "seed",
-           "text", "train", "vectors"]
+           "debug_nan", "explain_lookup", "files", "load_table", "models", "nn", "no_grad", "ops", "optim",
+           "param_count", "primitive", "seed", "text", "train", "vectors"]
 
-_ROOMS = ("data", "files", "nn", "optim", "text", "train", "vectors")
+_ROOMS = ("data", "files", "models", "nn", "optim", "text", "train", "vectors")
 _LATER = {"GradientError": "gradcheck", "KinkError": "gradcheck", "check_gradients": "gradcheck",
-          "explain_lookup": "nn.explain", "param_count": "nn.explain"}
+          "explain_lookup": "nn.explain", "load_table": "nn.pretrained", "param_count": "nn.explain"}
 
 
 def __getattr__(name: str) -> Any:

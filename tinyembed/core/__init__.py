@@ -3,9 +3,10 @@
 from .modes import debug_nan, no_grad
 from .parameter import Parameter
 from .rowgrad import Array, RowGrad, norm, sum_rows, sum_rows_by_id, unique_inverse
-from .seeds import fresh_rng, seed
+from .seeds import fresh_rng, restore_seed, seed, seed_state
 from .tensor import OPS, Op, Tensor, ValueAndVjp, method, primitive
 from .threads import in_halves
 
 __all__ = ["OPS", "Array", "Op", "Parameter", "RowGrad", "Tensor", "ValueAndVjp", "debug_nan", "fresh_rng", "in_halves",
-           "method", "no_grad", "norm", "primitive", "seed", "sum_rows", "sum_rows_by_id", "unique_inverse"]
+           "method", "no_grad", "norm", "primitive", "restore_seed", "seed", "seed_state", "sum_rows", "sum_rows_by_id",
+           "unique_inverse"]

@@ -10,6 +10,7 @@ import numpy as np
 from ..core import Array, Parameter, Tensor, fresh_rng
 from ..ops import as_ids, embedding, project_rows
 from ..ops.lookup import as_row, check_max_norm
+from .mapped import MappedParameter, open_mapped
 from .module import Module
 
 
@@ -47,7 +48,8 @@ class Table(Module):
         self.weight = weight
         if self.max_norm is not None:
             weight.project = functools.partial(project_rows, max_norm=self.max_norm, norm_type=self.norm_type)
-        self.unfreeze_rows()
+        if weight.resting is None:  # a mapped table knows which of its rows are frozen
+            self.unfreeze_rows()
 
     # -- rows that stay put --------------------------------------------------------------------------------------------
 
@@ -172,6 +174,54 @@ class Embedding(Table):
         layer._set_up(V, D, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
         layer._own(weight)
         return layer
+
+    @classmethod
+    def mapped(cls, path: Any, num_embeddings: int | None = None, embedding_dim: int | None = None,
+               padding_idx: int | None = None, max_norm: float | None = None, norm_type: float = 2.0,
+               scale_grad_by_freq: bool = False, *, std: float = 1.0, seed: int | None = None,
+               dtype: Any = np.float32) -> Any:
+        """A layer whose table, and all that an optimiser keeps for it, are in mapped files: it may be larger than
+        memory. Opens the table in the folder `path`, or makes one of num_embeddings x embedding_dim there.
+
+        A step reads and writes the rows it touches, and no others. Rows start as N(0, std^2), each drawn from `seed`
+        and its own number; one that was never trained takes no room on the disk. Opened again, in another process say,
+        the table goes on where it was, with its own std, seed and dtype, and so does an optimiser of the same class.
+        Rows that are behind stay behind in the files. What concerns all rows writes all of the file: changing settings
+        other than lr, freezing rows between steps, assigning. A rule without an exact lazy form is refused, and so is
+        `grow`. For one process at a time.
+
+        What a crash may lose. `flush()` forces all to the disk; `fit` calls it whenever it writes its checkpoint, and
+        at its end. If the *process* ends after that, killed or not, the system still writes what was stored: rows that
+        were stepped keep their values, and one step may have stored only some of its rows, or a row without its states.
+        The step count goes back to the flush, and what later steps made of rows they did not touch (momentum, decay)
+        is lost.
+        If the *machine* stops, each page (4,096 bytes) that was written since then is the old or the new one. The
+        table opens again in either case. For more than that, copy the folder after a flush. If the *disk* is full when
+        a page is first touched, the system ends the process (SIGBUS).
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     table = Embedding.mapped(folder, 10**6, 8, seed=1)
+        ...     y = table([5, 999_999])
+        ...     table.flush()
+        ...     again = Embedding.mapped(folder)
+        ...     again.num_embeddings, np.array_equal(again([5, 999_999]).data, y.data)
+        (1000000, True)
+        """
+        layer, options = cls.__new__(cls), (max_norm, norm_type, scale_grad_by_freq, True)
+        if num_embeddings is not None and embedding_dim is not None:
+            layer._set_up(num_embeddings, embedding_dim, padding_idx, *options)  # refuses before a file is made
+        weight = open_mapped(path, (num_embeddings, embedding_dim), padding_idx, std, seed, dtype)
+        V, D = weight.shape
+        layer._set_up(V, D, weight.table["padding_idx"], *options)
+        layer._own(weight)
+        return layer
+
+    def flush(self) -> None:
+        """Force a mapped table to the disk, so that it can be opened again as it is now."""
+        if not isinstance(self.weight, MappedParameter):
+            raise ValueError("this table is in memory; te.train.save_checkpoint stores it")
+        self.weight.flush()
 
     def forward(self, ids: Any) -> Tensor:
         return embedding(self.weight, ids, self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq,

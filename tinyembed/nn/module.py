@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from ..core import Array, Parameter, Tensor
+from ..core import Parameter, Tensor
+from ..files import FileReference
 
 
 class Module:
@@ -95,12 +96,14 @@ class Module:
 
     # -- state ---------------------------------------------------------------------------------------------------------
 
-    def state_dict(self) -> dict[str, Array]:
-        """Name -> a copy of the parameter's array."""
-        return {name: p.data.copy() for name, p in self.named_parameters()}
+    def state_dict(self) -> dict[str, Any]:
+        """Name -> a copy of the parameter's array; of a mapped table a `FileReference`, which says where it is."""
+        references = {name: FileReference.of(p._data) for name, p in self.named_parameters()}
+        return {name: references[name] or p.data.copy() for name, p in self.named_parameters()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Set every parameter from arrays or tensors of the same names and shapes.
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Set every parameter from arrays or tensors of the same names and shapes. A `FileReference` says that the
+        parameter is to be mapped from that file, as it must be already.
 
         Raises ValueError naming all that is missing, unexpected or misshapen, and then has changed nothing.
 
@@ -110,19 +113,25 @@ class Module:
         ValueError: state does not fit Linear(3 -> 2): missing bias; unexpected bais; weight is (3, 2), should be (2, 3)
         """
         mine = dict(self.named_parameters())
-        arrays = {name: x.data if isinstance(x, Tensor) else np.asarray(x) for name, x in state.items()}
+        arrays = {name: x.data if isinstance(x, Tensor) else x if isinstance(x, FileReference) else np.asarray(x)
+                  for name, x in state.items()}
         wrong = [f"missing {name}" for name in mine if name not in arrays]
         wrong += [f"unexpected {name}" for name in arrays if name not in mine]
         for name, p in mine.items():
             x = arrays.get(name)
-            if x is not None and x.shape != p.shape:
+            if isinstance(x, FileReference):
+                if not x.same(FileReference.of(p._data)):
+                    wrong.append(f"{name} should be mapped from {x.file}")
+            elif x is not None and x.shape != p.shape:
                 wrong.append(f"{name} is {x.shape}, should be {p.shape}")
             elif x is not None and x.dtype.kind not in "fiu":
                 wrong.append(f"{name} holds {x.dtype}")
         if wrong:
             raise ValueError(f"state does not fit {self._title()}: {'; '.join(wrong)}")
         for name, p in mine.items():
-            p.data = arrays[name].astype(p.dtype)
+            array = arrays[name]
+            if not isinstance(array, FileReference):
+                p.data = array.astype(p.dtype)
 
     # -- looks ---------------------------------------------------------------------------------------------------------
 

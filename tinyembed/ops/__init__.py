@@ -42,6 +42,7 @@ from .normalise import (
 )
 from .reduce import cumsum, logsumexp, max, mean, min, prod, std, sum, var
 from .rotation import rotate
+from .sampling import negative_sampling
 from .shape import (
     broadcast_to,
     concatenate,
@@ -63,7 +64,7 @@ __all__ = [
     "cross_entropy", "cumsum", "divide", "dropout", "einsum", "embedding", "embedding_bag", "exp", "expand_dims",
     "expm1", "flatten", "flip", "gelu", "getitem", "l2_normalise", "layer_norm", "linear", "log", "log1p",
     "log_sigmoid", "log_softmax", "logsumexp", "matmul", "max", "maximum", "mean", "min", "minimum", "mse", "multiply",
-    "negative", "pad", "power", "prod", "project_rows", "relu", "reshape", "rms_norm", "rotate", "sigmoid", "sign",
-    "silu", "softmax", "softplus", "split", "sqrt", "squeeze", "stack", "std", "subtract", "sum", "swapaxes",
-    "take_along_axis", "tanh", "transpose", "var", "where",
+    "negative", "negative_sampling", "pad", "power", "prod", "project_rows", "relu", "reshape", "rms_norm", "rotate",
+    "sigmoid", "sign", "silu", "softmax", "softplus", "split", "sqrt", "squeeze", "stack", "std", "subtract", "sum",
+    "swapaxes", "take_along_axis", "tanh", "transpose", "var", "where",
 ]

@@ -7,6 +7,7 @@ from .optimizer import Optimizer
 from .report import RowReport, RowTracker
 from .schedules import constant, cosine, inverse_sqrt, step_decay
 from .sgd import SGD
+from .state import STATE, State
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "RowReport", "RowTracker", "clip_grad_norm",
-           "clip_grad_value", "constant", "cosine", "inverse_sqrt", "step_decay"]
+__all__ = ["SGD", "STATE", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "RowReport", "RowTracker", "State",
+           "clip_grad_norm", "clip_grad_value", "constant", "cosine", "inverse_sqrt", "step_decay"]

@@ -23,10 +23,10 @@ class Behind:
     A lookup asks for `.shape`, `.dtype` and `.take(ids, axis=0)`; an op that wants it all, for the array.
     """
 
-    def __init__(self, p: Parameter, states: list[Array], drift: Any) -> None:
+    def __init__(self, p: Parameter, states: list[Array], drift: Any, last: Array | None = None) -> None:
         self.p, self.states, self.drift = p, states, drift
         self._caught_up: tuple[Array, list[Array]] = NOTHING
-        self.last = np.full(len(p), drift.t, np.int32) if drift.t else np.zeros(len(p), np.int32)
+        self.last = p.new_state("last", p.shape[:1], np.int32, drift.t) if last is None else last  # (V,)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -48,7 +48,7 @@ class Behind:
         (known, z), self._caught_up = self._caught_up, NOTHING
         if known is not None and np.array_equal(known, ids):
             return z
-        z = [a.take(ids, 0) for a in (self.p._data, *self.states)]
+        z = [self.p.stored(ids), *(a.take(ids, 0) for a in self.states)]
         last = self.last.take(ids)
         frozen = None if self.p.frozen_rows is None else np.flatnonzero(self.p.frozen_rows[ids])
         kept = [] if frozen is None else [a.take(frozen, 0) for a in z]
@@ -61,7 +61,8 @@ class Behind:
 
     def store(self, ids: Array, z: list[Array]) -> None:
         """Put rows back as of now."""
-        for a, rows in zip((self.p._data, *self.states), z):
+        self.p.store(ids, z[0])
+        for a, rows in zip(self.states, z[1:]):
             a[ids] = rows
         self.last[ids] = self.drift.t
         self._caught_up = NOTHING

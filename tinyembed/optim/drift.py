@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from ..core import Array
 BLOCK = 256  # steps whose matrices are multiplied one by one; between blocks, block by block
 MOST_NODES, MOST_GAPS = 32, 4000  # where Adam's sum needs more, the dense step is the better way
 TOLERANCE = {np.dtype(np.float32): 1e-7, np.dtype(np.float64): 1e-12}
+STEP = range(2**31)  # what a number of steps may be: those of rows are kept in int32
+REALS = np.dtype(np.float64)
 
 
 class LinearDrift:
@@ -32,6 +34,8 @@ class LinearDrift:
     kept in two parts: `tails[a]` from a to the end of the block of BLOCK steps that a lies in, `blocks[j]` of all that
     came after block j. A step multiplies one block of tails, and blocks.
     """
+
+    form: ClassVar[Any] = {"kind": "LinearDrift", "t": STEP, "eye": REALS, "tails": REALS, "blocks": REALS}
 
     def __init__(self, size: int, t: int) -> None:
         self.t = t
@@ -65,6 +69,15 @@ class LinearDrift:
         for old, x in zip(z, new):
             old[...] = x
 
+    def tree(self) -> dict[str, Any]:
+        """What makes it, as plain values and arrays."""
+        return {"kind": "LinearDrift", **vars(self)}
+
+    def fits(self, size: int) -> bool:
+        """Whether the arrays of one made from a tree have their shapes."""
+        return self.tails.shape[1:] == (size, size) == self.blocks.shape[1:] and len(self.tails) > self.t and \
+            len(self.blocks) > self.t // BLOCK and np.array_equal(self.eye, np.eye(size))
+
 
 class AdamDrift:
     """Adam without gradient: m and v shrink by their betas, w follows m, and decays (AdamW).
@@ -86,8 +99,11 @@ class AdamDrift:
     What decay does to a step after it was made is a product over the steps since then: `scale`.
     """
 
+    form: ClassVar[Any] = {"kind": "AdamDrift", "t": STEP, "betas": (tuple, [float]), "eps": float,
+                           "gaps": np.dtype(np.int64), "pattern": REALS, "C": REALS, "Q": REALS, "scale": REALS}
+
     def __init__(self, betas: tuple[float, float], eps: float, dtype: Any, t: int) -> None:
-        self.t, self.betas, self.eps = t, betas, eps
+        self.t, self.betas, self.eps = t, betas, float(eps)
         found = interpolation(*betas, TOLERANCE[np.dtype(dtype)]) if np.dtype(dtype) in TOLERANCE else None
         if found is None:
             raise ValueError(f"catching up under betas {betas} does not reach the dtype's precision with "
@@ -142,6 +158,35 @@ class AdamDrift:
         gap = (self.t - last)[:, None]
         m *= (self.betas[0] ** gap).astype(dtype)
         v *= (self.betas[1] ** gap).astype(dtype)
+
+    def tree(self) -> dict[str, Any]:
+        """What makes it, as plain values and arrays."""
+        return {"kind": "AdamDrift", **vars(self)}
+
+    def fits(self, size: int) -> bool:
+        """Whether the arrays of one made from a tree have their shapes."""
+        n, N = self.scale.size, self.gaps.size
+        return size == 3 and n > self.t and self.C.shape == (n, N) == self.Q.shape and self.scale.shape == (n,) \
+            and self.gaps.shape == (N,) and self.pattern.ndim == 2 and self.pattern.shape[1] == N \
+            and all(type(beta) in (float, int) and 0 <= beta < 1 for beta in self.betas) and len(self.betas) == 2
+
+
+DRIFTS: dict[str, type[LinearDrift | AdamDrift]] = {drift.form["kind"]: drift for drift in (LinearDrift, AdamDrift)}
+
+
+def drift_of(tree: dict[str, Any], size: int) -> LinearDrift | AdamDrift:
+    """The drift of `size` numbers an entry (w and its states) that `tree`, of one of the forms, came from; ValueError
+    if that cannot be.
+
+    >>> drift_of(LinearDrift(2, t=7).tree(), 2).t
+    7
+    """
+    make = DRIFTS[tree["kind"]]
+    drift: LinearDrift | AdamDrift = make.__new__(make)
+    vars(drift).update({name: x for name, x in tree.items() if name != "kind"})
+    if not drift.fits(size):
+        raise ValueError("the optimiser's state does not fit: a drift of another shape")
+    return drift
 
 
 @functools.cache

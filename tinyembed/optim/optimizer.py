@@ -14,7 +14,6 @@ so no optimiser is written twice.
 from __future__ import annotations
 
 import math
-import numbers
 import warnings
 from collections.abc import Iterable
 from types import SimpleNamespace
@@ -24,6 +23,7 @@ import numpy as np
 
 from ..core import Array, Parameter, RowGrad, in_halves
 from .behind import Behind
+from .state import State, check_number, check_setting
 
 BLOCK = 192_000  # entries of a table that are stepped at a time: few enough for the cache, enough to be worth a call
 
@@ -74,7 +74,7 @@ class Optimizer:
         if len({id(p) for p in self.params}) < len(self.params):
             raise ValueError("a parameter stands in params, or in the groups, twice")
         self._check()
-        self.state: list[State] = [State() for _ in self.params]
+        self.state: list[State] = [self._state_of(p) for p in self.params]
 
     @property
     def params(self) -> list[Parameter]:
@@ -118,28 +118,97 @@ class Optimizer:
         for (o, p), s in zip(pairs, self.state):
             if p.grad is None or not p.requires_grad:
                 continue
+            g = p.grad
+            if p.resting is not None and not isinstance(g, RowGrad):  # a table kept elsewhere is stepped by rows alone
+                ids = np.flatnonzero(g.any(axis=1))
+                g = RowGrad(p.shape, ids, g[ids], coalesced=True)
             self._settle(o, p, s)
             if s.arrays is None:
-                s.arrays = [np.zeros(self.state_shape(o, p), p.dtype) for _ in self.states]
+                s.arrays = [p.new_state(name, self.state_shape(o, p), p.dtype) for name in self.states]
+            elif len(s.arrays) != len(self.states):
+                raise ValueError(f"the table was kept with {len(s.arrays)} states, momentum among them or not, and "
+                                 f"{type(self).__name__} now has {len(self.states)}")
             s.grow(p)
-            if isinstance(p.grad, RowGrad) and self._by_rows(o, p, s):
-                self._step_rows(o, p, p.grad.coalesce(), s)
+            if isinstance(g, RowGrad) and self._by_rows(o, p, s):
+                self._step_rows(o, p, g.coalesce(), s)
             else:
-                self._step_dense(o, p, p.grad.to_dense() if isinstance(p.grad, RowGrad) else p.grad, s)
+                self._step_dense(o, p, g.to_dense() if isinstance(g, RowGrad) else g, s)
             p.mark_changed()
+
+    # -- what is kept from run to run ----------------------------------------------------------------------------------
+
+    def tree(self) -> dict[str, Any]:
+        """The settings, and for each parameter the state, as plain values and the arrays in use, for a file. It belongs
+        to the rows as they are stored (`te.train.save_checkpoint` keeps both). None for tables that keep it themselves
+        (`Embedding.mapped`)."""
+        settings = [{name: x for name, x in vars(o).items() if name not in ("params", "rate")} for o in self.groups]
+        for p, s in zip(self.params, self.state):
+            if p.resting is None:
+                s.grow(p)
+        return {"rule": type(self).__name__, "sparse": self.sparse, "scale": self.scale, "groups": settings,
+                "states": [s.tree() if p.resting is None else None for p, s in zip(self.params, self.state)]}
+
+    def restore(self, tree: Any) -> None:
+        """Go on from what `tree()` gave: settings, learning rates included, and states, whose arrays become this
+        optimiser's. The rows that belong to it are for the caller to put in place (`Parameter.restore`).
+        ValueError with the reason if it is another optimiser's; then nothing has changed."""
+        mine = self.tree()
+        for name in ("rule", "sparse"):
+            if tree[name] != mine[name]:
+                raise ValueError(f"{name} {tree[name]!r} was saved, and this optimiser has {mine[name]!r}")
+        for name in ("groups", "states"):
+            if len(tree[name]) != len(mine[name]):
+                raise ValueError(f"{len(tree[name])} {name} were saved, and this optimiser has {len(mine[name])}")
+        for i, (theirs, ours) in enumerate(zip(tree["groups"], mine["groups"])):
+            if set(theirs) != set(ours):
+                raise ValueError(f"group {i} was saved with the settings {sorted(theirs)}, expected {sorted(ours)}")
+        before, states = (self.scale, [vars(o).copy() for o in self.groups]), []
+        pairs = [(o, p) for o in self.groups for p in o.params]
+        try:
+            self._set(tree["scale"], tree["groups"])
+            self._check()
+            for (o, p), s, saved in zip(pairs, self.state, tree["states"]):
+                if (saved is None) != (p.resting is not None):
+                    raise ValueError("a table that was mapped is not now, or the other way round")
+                if saved is not None:
+                    s = State.of(p, saved, [self.state_shape(o, p) for _ in self.states])
+                    exact = self.sparse == "exact"
+                    if s.by_rows and s.settings == _but_for_rate(o) and (s.row_steps is None, s.behind is None) != (
+                            exact, not exact or self.drift(o, 0, p.dtype) is None):
+                        raise ValueError("the optimiser's state does not fit: it does not say when rows were stepped")
+                states.append(s)
+        except ValueError:
+            self._set(*before)
+            raise
+        self.state = states
+
+    def _set(self, scale: float, groups: list[dict[str, Any]]) -> None:
+        self.scale = scale
+        for o, settings in zip(self.groups, groups):
+            vars(o).update(settings)
+
+    def _state_of(self, p: Parameter) -> State:
+        """A new state, or the one that a mapped table keeps."""
+        if p.resting is None:
+            return State()
+        mine = {"rule": type(self).__name__, "sparse": self.sparse}
+        if p.kept is None:
+            p.kept = mine, State()
+        elif p.kept[0] != mine:
+            raise ValueError(f"this mapped table is trained by {p.kept[0]}, and this optimiser is {mine}; "
+                             "table.weight.forget_optimizer() lets another one start afresh")
+        return p.kept[1]
 
     def _check(self) -> None:
         """Refuse settings that are no use, and set each group's rate."""
         check_number("scale", self.scale)
         for o in self.groups:
             for name, value in vars(o).items():
-                if name == "betas":
-                    if not isinstance(value, (tuple, list)) or len(value) != 2:
-                        raise ValueError(f"betas are two numbers, not {value!r}")
-                    for i in (0, 1):
-                        check_number(f"betas[{i}]", value[i], below=1)
-                elif name not in ("params", "rate"):
-                    check_number(name, value, below=1 if name in ("momentum", "alpha") else math.inf)
+                if name not in ("params", "rate"):
+                    check_setting(name, value)
+                    # Python's numbers: a file has no others, and a NumPy one would make float32 of o.rate * value.
+                    vars(o)[name] = tuple(map(float, value)) if name == "betas" else \
+                        value.item() if isinstance(value, np.generic) else value
             if self.no_momentum and getattr(o, "momentum", False):
                 raise ValueError("momentum was 0 when this optimiser was made, so it keeps none; make a new one")
             if self.decoupled and o.lr * self.scale * o.weight_decay >= 1:
@@ -150,17 +219,13 @@ class Optimizer:
 
     def _settle(self, o: Any, p: Parameter, s: State) -> None:
         """Commit the rows of p that are behind under other settings, or by another optimiser's doing."""
-        settings = {name: x for name, x in vars(o).items() if name not in ("params", "lr", "rate")}
+        settings = _but_for_rate(o)
+        if p.resting is not None and (p.kept is None or p.kept[1] is not s):
+            raise ValueError("the mapped table has forgotten this optimiser (forget_optimizer); make a new one")
         if s.settings != settings:
-            if s.behind is not None:
-                s.behind.commit()
-                p._pending = None if p._pending is s.behind else p._pending
             s.settings, s.behind = settings, None
             s.by_rows = s.by_rows if s.row_steps is not None else None  # to be decided afresh
-        if p._pending is not s.behind:
-            if p._pending is not None:
-                p._pending.commit()
-            p._pending = s.behind
+        p.hand_to(s.behind)
 
     # -- dense ---------------------------------------------------------------------------------------------------------
 
@@ -203,17 +268,21 @@ class Optimizer:
         if s.by_rows is None:
             s.by_rows = True
             if self.sparse == "touched":
-                s.row_steps = np.full(len(p), s.steps)
+                s.row_steps = p.new_state("row_steps", p.shape[:1], np.int64, s.steps)
             else:
                 try:
                     drift = self.drift(o, s.steps, p.dtype)
                 except ValueError as reason:
-                    s.by_rows = False
+                    s.by_rows = None if p.resting is not None else False
+                    if s.by_rows is None:
+                        raise ValueError(f'{type(self).__name__} would take dense steps for a mapped table: {reason}. '
+                                         'sparse="touched" is another algorithm that does not') from None
                     warnings.warn(f'{type(self).__name__} takes dense steps for a table of shape {p.shape}: {reason}. '
                                   'sparse="touched" is another algorithm that does not.', stacklevel=3)
                 else:
                     if drift is not None:
-                        s.behind = p._pending = Behind(p, s.arrays, drift)
+                        s.behind = Behind(p, s.arrays, drift)
+                        p.hand_to(s.behind)
         return s.by_rows
 
     def _step_rows(self, o: Any, p: Parameter, g: RowGrad, s: State) -> None:
@@ -226,7 +295,8 @@ class Optimizer:
         if s.row_steps is not None:
             s.row_steps[ids] += 1
             t = s.row_steps[ids, None]
-        w, *states = [a.take(ids, 0) for a in (p._data, *s.arrays)] if s.behind is None else s.behind.rows(ids)
+        now = [p.stored(ids), *(a.take(ids, 0) for a in s.arrays)] if s.behind is None else s.behind.rows(ids)
+        w, *states = now
         if p.project is not None:
             w = p.project(w)
         self.rule(o, t, w, rows, *states)
@@ -234,40 +304,11 @@ class Optimizer:
             s.behind.drift.advance(self.rule, o)
             s.behind.store(ids, [w, *states])
         else:
-            for a, new in zip((p._data, *s.arrays), (w, *states)):
+            p.store(ids, w)
+            for a, new in zip(s.arrays, states):
                 a[ids] = new
 
 
-class State:
-    """What an optimiser keeps for one parameter.
-
-    arrays       the states, each of the parameter's shape; None before the first step
-    steps        steps taken: one for each `step()` at which the parameter had a gradient
-    by_rows      whether a RowGrad steps rows (True) or is made dense (False); None before the first
-    row_steps    (V,) steps of each row, for sparse="touched"
-    behind       the rows that are behind, for sparse="exact"
-    settings     the group's settings, but for lr, at the last step
-    """
-
-    def __init__(self) -> None:
-        self.arrays: Any = None
-        self.steps = 0
-        self.by_rows: bool | None = None
-        self.row_steps: Array | None = None
-        self.behind: Behind | None = None
-        self.settings: dict[str, Any] | None = None
-
-    def grow(self, p: Parameter) -> None:
-        """Rows that p has gained since (`Embedding.grow`) start with zero states and no steps of their own."""
-        more = len(p) - len(self.arrays[0]) if p.ndim and self.arrays else 0
-        if more:
-            self.arrays[:] = [np.concatenate([a, np.zeros((more, *a.shape[1:]), a.dtype)]) for a in self.arrays]
-        if self.row_steps is not None and len(self.row_steps) < len(p):
-            self.row_steps = np.concatenate([self.row_steps, np.zeros(len(p) - len(self.row_steps), np.int64)])
-
-
-def check_number(name: str, value: Any, below: float = math.inf) -> None:
-    """Refuse a setting that is negative, NaN, infinite or not below a bound."""
-    if not (isinstance(value, numbers.Real) and 0 <= float(value) < below):
-        raise ValueError(f"{name} must be at least 0 and {'finite' if below == math.inf else f'below {below}'}, "
-                         f"not {value!r}")
+def _but_for_rate(o: Any) -> dict[str, Any]:
+    """The settings of a group on which the way of rows without gradient depends."""
+    return {name: x for name, x in vars(o).items() if name not in ("params", "lr", "rate")}

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core import Array, Parameter, RowGrad
 
+ROWS = 4096  # measured at a time
 LARGE_SHARE = 0.5  # of rows that never moved: worth a warning
 
 
@@ -17,32 +18,75 @@ class RowReport:
     """The rows of one table over a run of training.
 
     updates (V,)   steps at which a row had a gradient
-    drift (V,)     Euclidean distance of a row from where its first update found it; 0 for rows never touched
+    drift (V,)     Euclidean distance of a row from where its first update found it (of a mapped table from where the
+                   row began); 0 for rows never touched
 
     A row that was never touched still has the random numbers it was made with, and similarities with it mean nothing.
     """
 
     def __init__(self, name: str, p: Parameter) -> None:
         self.name, self.p = name, p
-        self.updates = np.zeros(len(p), np.int64)
-        self._first = np.zeros(p.shape, p.dtype)  # pages of rows never touched are never written, and take no memory
+        self._slot = np.zeros(len(p), np.int32)  # 0: never touched, k: its numbers stand at k - 1 below
+        self._ids = np.zeros(0, np.int64)
+        self._updates = np.zeros(0, np.int64)
+        # Of a table that may be larger than memory nothing is kept: its first rows can be made again.
+        self._first = np.zeros((0, *(p.shape[1:] if p.resting is None else [0])), p.dtype)
+        self._count = 0
 
     def note(self, ids: Array) -> None:
         """A step is about to update these rows, each named once."""
-        new = ids[self.updates[ids] == 0]
-        self._first[new] = self.p.rows().take(new, axis=0, mode="clip")
-        self.updates[ids] += 1
+        new = ids[self._slot[ids] == 0]
+        if len(new):
+            start, self._count = self._count, self._count + len(new)
+            if self._count > len(self._ids):
+                room = min(2 * self._count, len(self.p))
+                self._ids, self._updates, self._first = (
+                    np.concatenate([a, np.zeros((room - len(a), *a.shape[1:]), a.dtype)])
+                    for a in (self._ids, self._updates, self._first))
+            self._slot[new] = np.arange(start, self._count) + 1
+            self._ids[start:self._count] = new
+            if self.p.resting is None:
+                self._first[start:self._count] = self.p.rows().take(new, axis=0, mode="clip")
+        self._updates[self._slot[ids] - 1] += 1
+
+    def tree(self) -> dict[str, Array]:
+        """The rows touched, how often, and where their first update found them, for a checkpoint."""
+        return {"ids": self._ids[:self._count], "updates": self._updates[:self._count],
+                "first": self._first[:self._count]}
+
+    @classmethod
+    def of(cls, name: str, p: Parameter, tree: dict[str, Array]) -> RowReport:
+        """The report of p that `tree` tells of; ValueError if it cannot be of p."""
+        ids, updates, n = tree["ids"], tree["updates"], tree["ids"].size
+        width = p.shape[1:] if p.resting is None else (0,)
+        if p.ndim == 0 or not ids.shape == updates.shape == (n,) or tree["first"].shape != (n, *width) or \
+                tree["first"].dtype != p.dtype or len(np.unique(ids)) < n or \
+                (n and not (0 <= ids.min() <= ids.max() < len(p) and updates.min() > 0)):
+            raise ValueError(f"the row report that was saved is not of {name}, {p.shape}")
+        report = cls(name, p)
+        report._slot[ids] = np.arange(n) + 1
+        report._ids, report._updates, report._first, report._count = ids, tree["updates"], tree["first"], n
+        return report
+
+    @property
+    def updates(self) -> Array:
+        updates = np.zeros(len(self._slot), np.int64)
+        updates[self._ids[:self._count]] = self._updates[:self._count]
+        return updates
 
     @property
     def untouched(self) -> Array:
         """The ids of rows that never had a gradient."""
-        return np.flatnonzero(self.updates == 0)
+        return np.flatnonzero(self._slot == 0)
 
     @property
     def drift(self) -> Array:
-        touched = np.flatnonzero(self.updates)
-        drift = np.zeros(len(self.updates))
-        drift[touched] = np.linalg.norm(self.p.rows().take(touched, axis=0, mode="clip") - self._first[touched], axis=1)
+        drift = np.zeros(len(self._slot))
+        for i in range(0, self._count, ROWS):
+            part = slice(i, min(i + ROWS, self._count))
+            ids = self._ids[part]
+            first = self._first[part] if self.p.resting is None else self.p.resting.first(ids)
+            drift[ids] = np.linalg.norm(self.p.rows().take(ids, axis=0, mode="clip") - first, axis=1)
         return drift
 
     def __str__(self) -> str:
@@ -86,8 +130,23 @@ class RowTracker:
             elif g is not None and name in self._reports:
                 self._reports[name].note(np.arange(len(p)))
 
+    def tree(self) -> dict[str, Any]:
+        """All reports, for a checkpoint."""
+        return {name: report.tree() for name, report in self._reports.items()}
+
+    def reports_of(self, tree: dict[str, Any]) -> dict[str, RowReport]:
+        """The reports that `tree` tells of; ValueError for one that is of no parameter here."""
+        parameters = dict(self._parameters)
+        if not set(tree) <= set(parameters):
+            raise ValueError(f"row reports were saved of {sorted(tree)}, and there are {sorted(parameters)}")
+        return {name: RowReport.of(name, parameters[name], report) for name, report in tree.items()}
+
+    def use(self, reports: dict[str, RowReport]) -> None:
+        """Go on with these."""
+        self._reports = reports
+
     def warn(self) -> None:
         """Warn of tables of which a large share was never touched."""
         for report in self.reports:
-            if len(report.untouched) > LARGE_SHARE * len(report.updates):
+            if len(report.untouched) > LARGE_SHARE * len(report.p):
                 warnings.warn(f"{report}. Rows never touched are as random as they were made", stacklevel=3)

@@ -3,18 +3,22 @@
 import json
 import os
 import re
+from array import array
 from collections import Counter
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from ..files import atomic_write
+from ..files import FormatError, atomic_write
+from ..files.errors import short
+from ..files.rows import refuse_repeats
 from ..ops import as_ids
 
 UNKNOWN = "<unk>"
-FORMAT = "tinyembed vocabulary 1"
+FORMAT = "tinyembed vocabulary 2"
+LONGEST = 1 << 18  # bytes of a line in its file
 
 _TOKEN = re.compile(
     r"\d+(?:[.,]\d+)+"  # 3.14 and 1,000,000
@@ -188,48 +192,49 @@ class Vocabulary:
         return [self.tokens[i] for i in checked.tolist()]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the vocabulary to a JSON file in UTF-8: a list of tokens and a list of counts.
+        """Write the vocabulary to a file of JSON lines in UTF-8: how many tokens there are, then each with its count.
 
         path: the file to write; it holds the old bytes or the new ones, never a part. Raises OSError.
 
-        >>> import tempfile
+        >>> import pathlib, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     Vocabulary(["<unk>", "naïve"], [0, 5]).save(folder + "/words.json")
-        ...     Vocabulary.load(folder + "/words.json").tokens
+        ...     path = pathlib.Path(folder, "words.jsonl")
+        ...     Vocabulary(["<unk>", "naïve"], [0, 5]).save(path)
+        ...     print(path.read_text("utf-8")); Vocabulary.load(path).tokens
+        {"format": "tinyembed vocabulary 2", "tokens": 2}
+        ["<unk>", 0]
+        ["naïve", 5]
+        <BLANKLINE>
         ['<unk>', 'naïve']
         """
-        content = {"format": FORMAT, "tokens": self.tokens, "counts": self.counts.tolist()}
-        atomic_write(path, json.dumps(content, ensure_ascii=False, indent=0).encode("utf-8"))
+        def write(file: BinaryIO) -> None:
+            for entry in ({"format": FORMAT, "tokens": len(self)}, *zip(self.tokens, self.counts.tolist())):
+                file.write(json.dumps(entry, ensure_ascii=False).encode("utf-8") + b"\n")
+
+        atomic_write(path, write)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Vocabulary":
         """Read a vocabulary that `save` wrote.
 
-        path: the JSON file. Raises OSError if it can not be read, ValueError with the reason if it is not the file
-        of a vocabulary.
+        path: the file. Raises OSError; FormatError, with the line, if it is not the file of a vocabulary. The lines
+        are all checked before any is kept, so that a file that is refused took little memory.
 
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = folder + "/words.json"
-        ...     atomic_write(path, b'{"format": "tinyembed vocabulary 1", "tokens": ["a"], "counts": [-1]}')
+        ...     path = folder + "/words.jsonl"
+        ...     atomic_write(path, b'{"format": "tinyembed vocabulary 2", "tokens": 1}\\n["a", -1]\\n')
         ...     Vocabulary.load(path)  # doctest: +ELLIPSIS
         Traceback (most recent call last):
             ...
-        ValueError: ...words.json is not a vocabulary: count -1 at position 0 is not between 0 and 2^63 - 1
+        tinyembed.files.errors.FormatError: ...words.jsonl, line 2: b'["a", -1]\\n', where a token and a count stand
         """
-        raw = Path(path).read_bytes()
-        try:
-            content = json.loads(raw.decode("utf-8"))
-            if not isinstance(content, dict) or content.get("format") != FORMAT:
-                raise ValueError(f"it does not say that its format is {FORMAT!r}")
-            tokens, counts = content.get("tokens"), content.get("counts")
-            if type(tokens) is not list or type(counts) is not list:
-                raise ValueError("it must have a list of tokens and a list of counts")
-            if any(type(count) is not int for count in counts):
-                raise ValueError("its counts must be integers")
-            return cls(tokens, np.array(counts, dtype=np.int64))
-        except (ValueError, TypeError, OverflowError, RecursionError) as error:
-            raise ValueError(f"{os.fspath(path)} is not a vocabulary: {error}") from error
+        hashes, counts = array("q"), array("q")
+        for token, count, _ in _entries(path):
+            hashes.append(hash(token))
+            counts.append(count)
+        refuse_repeats(path, hashes, lambda: ((token, where) for token, _, where in _entries(path)))
+        return cls((token for token, _, _ in _entries(path)), np.array(counts, np.int64))
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -256,3 +261,29 @@ def _checked_tokens(tokens: Iterable[str]) -> list[str]:
                 'text first with text.encode("utf-8", "replace").decode("utf-8")'
             )
     return tokens
+
+
+def _entries(path: str | os.PathLike[str]) -> Iterator[tuple[str, int, str]]:
+    """(token, count, where it stands) for each line of a vocabulary's file; FormatError for what is none."""
+    with open(path, "rb") as file:
+        declared, number = _parsed(file.readline(LONGEST)), 1
+        if type(declared) is not dict or declared.keys() != {"format", "tokens"} or declared["format"] != FORMAT:
+            raise FormatError(path, "line 1", f"it does not say that this is a {FORMAT!r}, of so many tokens")
+        while line := file.readline(LONGEST):
+            number += 1
+            entry = _parsed(line) if line.endswith(b"\n") else None
+            if type(entry) is not list or [type(x) for x in entry] != [str, int] or not 0 <= entry[1] < 2**63 \
+                    or _SURROGATE.search(entry[0]):
+                raise FormatError(path, f"line {number}", f"{short(line)}, where a token and a count stand")
+            yield *entry, f"line {number}"
+        if declared["tokens"] != number - 1 or type(declared["tokens"]) is not int:
+            raise FormatError(path, f"line {number}", f"the file ends after {number - 1} tokens, where line 1 says "
+                              f"{short(declared['tokens'])}")
+
+
+def _parsed(line: bytes) -> object:
+    """The JSON of a line; None if it is none."""
+    try:
+        return json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None

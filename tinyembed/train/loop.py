@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import sys
 import threading
@@ -12,8 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from .core import RowGrad, Tensor, no_grad, norm
-from .optim import Optimizer, RowReport, RowTracker, clip_grad_norm
+from ..core import RowGrad, Tensor, no_grad, norm
+from ..optim import Optimizer, RowReport, RowTracker, clip_grad_norm
+from .checkpoint import RunFile
+from .place import Epochs, as_tuple, generators_in
 
 Loss = Callable[..., Tensor]
 
@@ -38,7 +41,8 @@ class History:
 def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss | None = None,
         epochs: int | None = None, steps: int | None = None, held_out: Iterable[Any] | None = None, every: int = 100,
         clip_norm: float | None = None, schedule: Callable[[int], float] | None = None,
-        progress: bool = True) -> History:
+        progress: bool = True, checkpoint: str | os.PathLike[str] | None = None, resume: bool = False,
+        about: Any = None) -> History:
     """Train: for each batch, loss, backward, clipping, step.
 
     batches     re-iterable; each batch a tuple of arrays whose first axis are the examples, such as `NextTokenBatches`
@@ -49,6 +53,16 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
     clip_norm   largest joint norm of the gradients (`optim.clip_grad_norm`)
     schedule    step (from 0) -> factor on the learning rates (`te.optim.cosine` and others)
     progress    a bar (tqdm) if that is installed, else a line at every report
+    checkpoint  a file to write every `every` steps and at the end: everything it takes to go on
+    resume      go on from that file if it is there, else start: so one command line starts a run and continues it.
+                A run that was killed and resumed ends with the same bytes as one that never stopped, checkpoint
+                included, if all that is random draws from NumPy generators among the attributes of model, batches,
+                held_out and loss, and all that the model learns is in its parameters. Batches of the running pass are
+                drawn again and skipped, so those that depend on what was drawn on the way (a shuffle buffer) need a
+                generator that nothing else draws from. Settings of the optimiser come from the file, the learning rate
+                too. Mapped tables (`Embedding.mapped`) keep what they have learned in their own files, which are
+                flushed at each save and at the end.
+    about       what else the checkpoint is to hold (see `save_checkpoint`)
 
     Loss and gradients are looked at before each step: if one is NaN or infinite, FloatingPointError says at which step
     and in which parameter, and nothing has been changed. Tables of which most rows were never touched are warned of
@@ -70,6 +84,14 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
     totals = [steps, epochs * len(batches) if epochs is not None and isinstance(batches, Sized) else None]
     loss_of = _model_loss if loss is None else loss
     history, mean, began, tracker = History(), _Mean(), time.monotonic(), RowTracker(model.named_parameters())
+    data = Epochs(batches, epochs, generators_in(model=model, batches=batches, held_out=held_out, loss=loss))
+    file = None if checkpoint is None else RunFile(checkpoint, model, optimizer, data, history, mean, tracker, about)
+    if resume:
+        if file is None:
+            raise ValueError("resume=True needs to know from what: checkpoint=path")
+        file.resume()
+    if file is not None and not os.path.exists(file.path):
+        file.save()  # what cannot be saved is better known now than in an hour
     model.train()
 
     def report() -> None:
@@ -80,12 +102,12 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
         history.seconds = time.monotonic() - began
         shown.report(history)
 
-    with _Progress(progress, min((n for n in totals if n is not None), default=None)) as shown, \
-            _interrupts() as interrupted:
+    total = min((n for n in totals if n is not None), default=None)
+    with _Progress(progress, total, history.steps) as shown, _interrupts() as interrupted:
         try:
-            for batch in _epochs(batches, epochs):
-                if interrupted.is_set() or history.steps == steps:
-                    break
+            left = iter(data)
+            while not interrupted.is_set() and (steps is None or history.steps < steps) and (
+                    batch := next(left, None)) is not None:
                 if schedule is not None:
                     optimizer.scale = schedule(history.steps)
                 model.zero_grad()
@@ -101,12 +123,19 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
                 shown.step()
                 if history.steps % every == 0:
                     report()
+                    if file is not None:
+                        file.save()
+            if file is not None:
+                file.save()
         except KeyboardInterrupt:  # raised by somebody else than the handler below: in another thread, in the data
             interrupted.set()
         finally:
             model.zero_grad()
             optimizer.zero_grad()
             model.eval()
+            for p in model.parameters():
+                if p.resting is not None:  # a mapped table
+                    p.flush()
         history.interrupted = interrupted.is_set()
         report()
     history.rows = tracker.reports
@@ -133,7 +162,7 @@ def evaluate(model: Any, batches: Iterable[Any], *, loss: Loss | None = None) ->
     mean, modes = _Mean(), [(module, module.training) for _, module in model.named_modules()]
     model.eval()
     try:
-        for batch in map(_as_tuple, batches):
+        for batch in map(as_tuple, batches):
             value = (_model_loss if loss is None else loss)(model, *batch)
             mean.add(value.item(), len(batch[0]))
     finally:
@@ -158,25 +187,6 @@ class _Mean:
         mean = self.sum / self.count if self.count else math.nan
         self.sum, self.count = 0.0, 0
         return mean
-
-
-def _as_tuple(batch: Any) -> tuple[Any, ...]:
-    """The arguments that a batch stands for: those of a tuple or list, or the one array."""
-    return tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
-
-
-def _epochs(batches: Iterable[Any], epochs: int | None) -> Iterator[Any]:
-    """All batches of all epochs. A generator that is used up after one pass is an error, not a short training."""
-    epoch = 0
-    while epochs is None or epoch < epochs:
-        empty = True
-        for batch in batches:
-            empty = False
-            yield _as_tuple(batch)
-        if empty:
-            raise ValueError("there is no batch to train on" if epoch == 0 else
-                             f"the batches were used up after {epoch} epoch(s); give a list or another re-iterable")
-        epoch += 1
 
 
 def _check_loss(value: Tensor, step: int) -> None:
@@ -228,14 +238,14 @@ def _interrupts() -> Iterator[threading.Event]:
 class _Progress:
     """A tqdm bar where that is installed, else a line at every report."""
 
-    def __init__(self, on: bool, total: int | None) -> None:
-        self.on, self.total, self.bar = on, total, None
+    def __init__(self, on: bool, total: int | None, done: int) -> None:
+        self.on, self.total, self.done, self.bar = on, total, done, None
 
     def __enter__(self) -> _Progress:
         if self.on:
             try:
                 from tqdm import tqdm
-                self.bar = tqdm(total=self.total, unit="step")
+                self.bar = tqdm(total=self.total, initial=self.done, unit="step")
             except ImportError:
                 pass
         return self

@@ -1,0 +1,69 @@
+"""The formats of word vectors and of a vocabulary, to be tried with damaged files as mutants.py does it."""
+
+import gzip
+import zlib
+
+import mutants
+import numpy as np
+import slow_readers
+from mutants import FORMATS, Format
+from recorded_fasttext import MODELS
+from test_fasttext_file import agrees
+
+from tinyembed.files import read_fasttext, read_word2vec, write_word2vec
+from tinyembed.text import Vocabulary
+
+NAMES = ["the", "cat", "New\xa0York", "naïve", "🙂", "</s>", *(f"word{i}" for i in range(20))]
+VECTORS = np.random.default_rng(0).normal(0, 0.3, (len(NAMES), 5)).astype(np.float32)
+
+
+def make(**options):
+    return lambda path: write_word2vec(path, NAMES, VECTORS, **options)
+
+
+def make_vec(path):
+    """As fastText writes it: few digits, and a space before each newline."""
+    rows = (" ".join(f"{x:.5g}" for x in row) for row in VECTORS)
+    path.write_bytes(b"26 5\n" + "".join(f"{name} {row} \n" for name, row in zip(NAMES, rows)).encode())
+
+
+def read(**options):
+    return lambda path: read_word2vec(path, **options)
+
+
+def check(slow):
+    def compare(found, data):
+        names, vectors = slow(data)
+        assert found[0] == names
+        np.testing.assert_array_equal(found[1].view(np.uint32), vectors.view(np.uint32), strict=True)
+    return compare
+
+
+def check_vocabulary(found, data):
+    tokens, counts = slow_readers.vocabulary(data)
+    assert (found.tokens, found.counts.tolist()) == (tokens, counts)
+
+
+def mend_header(_, mutant):
+    """Whatever became of the first line: as many rows declared as there are newlines after it."""
+    _, _, rest = mutant.partition(b"\n")
+    return b"%d 5\n" % rest.count(b"\n") + rest
+
+
+def mend_gzip(data, mutant):
+    """The content damaged instead of what packs it."""
+    return gzip.compress(next(mutants.mutants(gzip.decompress(data), 1, seed=zlib.crc32(mutant), mend=mend_header))[1])
+
+
+FORMATS.update({
+    "word2vec text": Format(".txt", make(), read(), check(slow_readers.text), mend_header),
+    "word2vec text gzip": Format(".txt.gz", make(), read(), check(slow_readers.text), mend_gzip),
+    "word2vec binary": Format(".bin", make(binary=True), read(binary=True), check(slow_readers.binary)),
+    "GloVe text": Format(".txt", make(header=False), read(header=False),
+                         check(lambda data: slow_readers.text(data, header=False))),
+    "fastText vec": Format(".vec", make_vec, read(), check(slow_readers.text), mend_header),
+    **{f"fastText bin, {name}": Format(".bin", lambda path, model=model: path.write_bytes(model["file"]), read_fasttext,
+                                       agrees) for name, model in MODELS.items()},
+    "vocabulary": Format(".jsonl", lambda path: Vocabulary(NAMES, range(0, 260, 10)).save(path), Vocabulary.load,
+                         check_vocabulary),
+})

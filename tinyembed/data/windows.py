@@ -1,0 +1,140 @@
+"""Running text cut into blocks of words with what stands around them: the batches of Word2Vec and its relatives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..core import Array
+
+BLOCK = 16  # S: words that are scored against the same surroundings
+BLOCKS = 128  # B at most
+CHUNK = 1 << 20  # words that are read at a time
+
+
+@dataclass
+class Windows:
+    """B blocks of S words, the P = S + 2w words in and around each, and which of these are neighbours of which.
+
+        words (B, S), around (B, P), pairs (B, S, P) boolean, negatives (B, K), sentences (B, S)
+
+    Every word has a neighbour: sentences of which one word is left are left out. At the end the last word stands again
+    and again, in sentence -1, and in no pair. The length is what a mean loss is over: the number of pairs, or with
+    per_word the number of words.
+    """
+
+    words: Array
+    around: Array
+    pairs: Array
+    negatives: Array
+    sentences: Array
+    per_word: bool = False
+
+    def __len__(self) -> int:
+        return int(np.count_nonzero(self.sentences >= 0 if self.per_word else self.pairs))
+
+
+class SentenceIds:
+    """Sentences of words as ids, for one pass after the other: yields (ids (N,), number of the sentence of each (N,)).
+
+    sentences   re-iterable lists of words; a list of them is encoded once and kept (8 bytes a word), anything else is
+                read anew in every pass, about CHUNK words at a time
+    index       word -> id; other words are left out, and what stands around them moves together
+    """
+
+    def __init__(self, sentences: Iterable[Iterable[str]], index: dict[str, int]) -> None:
+        self.sentences, self.index = sentences, index
+        self.kept = list(self._read()) if isinstance(sentences, (list, tuple)) else None
+
+    def __iter__(self) -> Iterator[tuple[Array, Array]]:
+        return iter(self._read() if self.kept is None else self.kept)
+
+    def _read(self) -> Iterator[tuple[Array, Array]]:
+        ids: list[int] = []
+        lengths: list[int] = []
+        first, get = 0, self.index.get
+        for sentence in self.sentences:
+            before = len(ids)
+            ids += [i for i in map(get, sentence) if i is not None]
+            lengths.append(len(ids) - before)
+            if len(ids) >= CHUNK:
+                yield np.array(ids, np.int32), first + np.repeat(np.arange(len(lengths)), lengths)
+                ids, lengths, first = [], [], first + len(lengths)
+        if ids:
+            yield np.array(ids, np.int32), first + np.repeat(np.arange(len(lengths)), lengths)
+
+
+class WindowBatches:
+    """Sentences of ids, as `Windows` for one epoch after the other.
+
+    text        re-iterable: (ids (N,), number of the sentence of each (N,)), such as SentenceIds. Windows end where a
+                sentence does
+    window      w: each word is paired with the words at most w' before and after it, w' drawn from 1 … w for each word
+                (w itself with shrink=False): near words count more
+    keep        (V,) the probability that an occurrence of a word stays; what goes is gone before windows are made
+    noise       (V,) what negatives are drawn in proportion to
+    negatives   K: how many a block shares
+    blocks      B: blocks in a batch
+    per_word    an example is a word, not a pair
+
+    All that is random is drawn afresh in every epoch, from `rng`. An epoch of which thinning out leaves nothing is one
+    batch of no blocks.
+
+    >>> text = [(np.array([3, 1, 4, 1, 0, 2]), np.array([0, 0, 0, 0, 1, 1]))]
+    >>> batches = WindowBatches(text, 2, np.ones(5), np.ones(5), negatives=4, shrink=False)
+    >>> [(len(batch), batch.words.shape, batch.around.shape, batch.negatives.shape) for batch in batches]
+    [(12, (1, 16), (1, 20), (1, 4))]
+    """
+
+    def __init__(self, text: Iterable[tuple[Array, Array]], window: int, keep: Array, noise: Array,
+                 negatives: int = BLOCK, *, blocks: int = BLOCKS, shrink: bool = True, per_word: bool = False,
+                 rng: np.random.Generator | None = None) -> None:
+        self.text, self.window, self.keep, self.negatives = text, window, keep, negatives
+        self.blocks, self.shrink, self.per_word = blocks, shrink, per_word
+        self.given = 0  # words given out, in all epochs
+        self.noise = np.cumsum(noise, dtype=np.float64)
+        self.noise /= self.noise[-1]
+        self.rng = np.random.default_rng(0) if rng is None else rng
+
+    @property
+    def words(self) -> int:
+        """The number of words in a full batch."""
+        return self.blocks * BLOCK
+
+    def __iter__(self) -> Iterator[Windows]:
+        """Go through one epoch."""
+        size, before = self.words, self.given
+        for ids, sentences in self.text:
+            stays = self.rng.random(len(ids)) < self.keep[ids]
+            ids, sentences = ids[stays], sentences[stays]
+            if len(ids):
+                as_next = np.concatenate([sentences[1:] == sentences[:-1], [False]])
+                has_neighbour = as_next.copy()
+                has_neighbour[1:] |= as_next[:-1]
+                ids, sentences = ids[has_neighbour], sentences[has_neighbour]
+            for start in range(0, len(ids), size):
+                stop = min(start + size, len(ids))
+                self.given += stop - start
+                yield self._cut(ids, sentences, start, stop)
+        if self.given == before:
+            yield self._cut(np.zeros(1, np.int64), np.zeros(1, np.int64), 0, 0)
+
+    def _cut(self, ids: Array, sentences: Array, start: int, stop: int) -> Windows:
+        """The words from start to stop, in blocks."""
+        w, B = self.window, -(-(stop - start) // BLOCK)
+        begin, end = max(start - w, 0), min(start + B * BLOCK + w, len(ids))
+        around = np.full(B * BLOCK + 2 * w, ids[stop - 1], np.int64)
+        number = np.full(len(around), -1)  # of the sentence
+        around[begin - start + w:end - start + w] = ids[begin:end]
+        number[begin - start + w:end - start + w] = sentences[begin:end]
+        places = np.arange(B)[:, None] * BLOCK + np.arange(BLOCK + 2 * w)  # (B, P)
+        words = slice(w, w + BLOCK)
+        around, number = around[places], number[places]
+        distance = np.abs(np.arange(BLOCK + 2 * w) - w - np.arange(BLOCK)[:, None])  # (S, P)
+        reach = self.rng.integers(1, w + 1, (B, BLOCK, 1)) if self.shrink else np.full((B, BLOCK, 1), w)
+        own = number[:, words, None]
+        pairs = (distance <= reach) & (distance > 0) & (own == number[:, None]) & (own >= 0)
+        negatives = self.noise.searchsorted(self.rng.random((B, self.negatives)), "right")
+        return Windows(around[:, words], around, pairs, negatives, number[:, words], self.per_word)

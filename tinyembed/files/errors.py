@@ -1,0 +1,32 @@
+"""The one exception of all readers of files, and how it shows what was found."""
+
+from __future__ import annotations
+
+import os
+import reprlib
+
+
+class FormatError(ValueError):
+    """A file is not what its format demands. Nothing was made of it.
+
+    path      the file
+    where     the place in it: "line 17", "offset 8", "tensor 'wte.weight'"
+    problem   what is there, what was expected, and where there is something to be done, what
+
+    >>> print(FormatError("words.vec", "line 3", "2 numbers, where the first line has 3"))
+    words.vec, line 3: 2 numbers, where the first line has 3
+    """
+
+    def __init__(self, path: str | os.PathLike[str], where: str, problem: str) -> None:
+        super().__init__(f"{os.fspath(path)}, {where}: {problem}")
+        self.path, self.where, self.problem = os.fspath(path), where, problem
+
+
+def short(value: object) -> str:
+    """The value as Python writes it, in at most 100 characters, for an error message."""
+    text = _PART.repr(value)
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+_PART = reprlib.Repr()  # writes the beginning of long things, so that a message does not need the memory of its file
+_PART.maxstring = _PART.maxother = 90

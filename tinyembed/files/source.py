@@ -1,0 +1,70 @@
+"""The bytes of a file in blocks, plain or gzip'd; its first bytes decide which, whatever its name is."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import sys
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+from .errors import FormatError
+
+BLOCK = 1 << 18  # small enough for a processor's cache, and for what a block's words and numbers take as objects
+
+
+class Source:
+    """A file that is read from its start; a context manager. FormatError for gzip data that are damaged or cut off.
+
+    progress  print a line whenever another tenth of the file is read
+    size      bytes of a plain file; None of a gzip'd one, whose content is as long as it turns out to be
+    consumed  bytes of the content that were given out
+    """
+
+    def __init__(self, path: str | os.PathLike[str], progress: bool = False) -> None:
+        self.path, self.progress, self.consumed = path, progress, 0
+        self._file = open(path, "rb")
+        length = os.fstat(self._file.fileno()).st_size
+        packed = self._file.read(3) == b"\x1f\x8b\x08"
+        self._file.seek(0)
+        self.size = None if packed else length
+        self._content: Any = gzip.GzipFile(fileobj=self._file) if packed else self._file
+        self._tenth, self._tenths = max(length / 10, 1), 0  # for progress: bytes, and how many of them are read
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def rewind(self) -> None:
+        self._content.seek(0)
+        self.consumed = 0
+
+    def read(self) -> bytes:
+        """The next block, at most BLOCK bytes; b"" at the end."""
+        return self._take(self._content.read, BLOCK)
+
+    def line(self, most: int = 100) -> bytes:
+        """The rest of the line, with its end; at most so many bytes, of which a header takes less than 100."""
+        return self._take(self._content.readline, most)
+
+    def lines(self) -> Iterator[bytes]:
+        """The lines that are left, with their ends; one of more than a MiB comes in pieces."""
+        return iter(lambda: self.line(1 << 20), b"")
+
+    def _take(self, read: Any, most: int) -> bytes:
+        try:
+            data: bytes = read(most)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise FormatError(self.path, f"offset {self.consumed} of the content", f"the gzip data are damaged or "
+                              f"cut off here: get the file again ({error})") from error
+        self.consumed += len(data)
+        if self.progress and (tenths := int(self._file.tell() / self._tenth)) > self._tenths:
+            self._tenths = tenths
+            print(f"{os.fspath(self.path)}: {tenths}0 % read", file=sys.stderr)
+        return data

@@ -1,0 +1,261 @@
+"""Nested dicts and lists with arrays at their leaves, as one safetensors file: no pickle, and nothing runs on reading.
+
+The arrays are the file's tensors, named by where they stand in the tree; the rest is JSON in its metadata:
+
+    {"kind": "tinyembed checkpoint", "layout": "1", "version": "0.1.0", "tree": "{…}", "crc32": "…"}
+
+In that JSON, what JSON lacks is an object with one key that begins with `$`:
+
+    {"$tensor": ["model.weight", 3735928559]}    an array: the tensor's name, and a CRC-32 of dtype, shape and bytes
+    {"$file": ["words/weight", "<f4", [9, 2], 64]}   a mapped array, which stays where it is: file, dtype, shape, offset
+    {"$strings": [text, lengths]}                two arrays for a long list of strings, such as a vocabulary
+    {"$tuple": […]}  {"$items": [[key, value], …]}  {"$float": "nan"}
+
+The checksums (`crc32` is over kind, layout, version and tree) make a damaged file a refused one, where a wrong number
+would otherwise go on training.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..core import Array
+from .errors import FormatError
+from .header import META
+from .jsontext import SPARE, is_unicode, parse_json
+from .safetensors import SafeTensors, write_safetensors
+
+LONG = 1000  # strings in a list: as JSON, whose objects are large, they would be refused beside little else
+MOST_BITS = 1300  # of an integer: `parse_json` reads 400 digits
+
+
+@dataclass(frozen=True)
+class FileReference:
+    """Stands for an array that is mapped from a file. A tree on disk names it; reading a tree never opens it."""
+
+    file: str
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int = 0
+
+    @classmethod
+    def of(cls, array: Array) -> FileReference | None:
+        """Of an array whose numbers stand in a mapped file, end to end; None for any other, and for a private (mode
+        "c") map.
+
+        >>> FileReference.of(np.zeros(3)) is None
+        True
+        """
+        whole: Any = array
+        while isinstance(whole.base, np.ndarray):
+            whole = whole.base
+        if not isinstance(whole, np.memmap) or whole.mode == "c" or whole.filename is None \
+                or not array.flags.c_contiguous:
+            return None
+        offset = whole.offset + array.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
+        return cls(os.path.abspath(whole.filename), array.dtype.str, array.shape, offset)
+
+    def same(self, other: Any) -> bool:
+        """Whether both mean the same array of a file of the same name, wherever the two folders are."""
+        return isinstance(other, FileReference) and (os.path.basename(self.file), self.dtype, self.shape, self.offset) \
+            == (os.path.basename(other.file), other.dtype, other.shape, other.offset)
+
+
+def write_tree(path: str | os.PathLike[str], tree: Any, *, kind: str, layout: int, version: str) -> None:
+    """Write a tree of dicts, lists, tuples, None, booleans, numbers, strings and arrays, atomically.
+
+    kind      what the file is, in words; layout: the number of its arrangement, raised when that changes; version:
+              that of the program. NumPy's scalars become Python's, arrays the machine's byte order. Mapped arrays are
+              referred to, but for those of the file that is replaced. TypeError or ValueError names a leaf that has no
+              place in a file, before anything is written.
+    """
+    tensors: dict[str, Array] = {}
+    text = json.dumps(_encode(tree, "", tensors, os.path.realpath(path)), separators=(",", ":"), allow_nan=False)
+    found = {"kind": kind, "layout": str(layout), "version": version, "tree": text}
+    write_safetensors(path, tensors, {**found, "crc32": _checksum_of_texts(found)})
+
+
+def read_tree(path: str | os.PathLike[str], pattern: Any, *, kind: str, layout: int) -> tuple[Any, str]:
+    """The tree that `write_tree` wrote, with arrays of its own, if it has the form of `pattern` (see `check_tree`); and
+    the version that wrote it.
+
+    FormatError if it is another kind of file, of a later layout, damaged, or of another form.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_tree(folder + "/a", {"step": 3, "w": np.eye(2)}, kind="an example", layout=1, version="0")
+    ...     read_tree(folder + "/a", {"step": int, "w": np.ndarray}, kind="an example", layout=1)
+    ({'step': 3, 'w': array([[1., 0.],
+           [0., 1.]])}, '0')
+    """
+    file = SafeTensors(path)
+    found = file.metadata
+    if found.get("kind") != kind:
+        raise FormatError(path, "metadata", f"kind is {found.get('kind')!r}, not {kind!r}")
+    number, text = found.get("layout", ""), found.get("tree", "")
+    if not (number.isascii() and number.isdecimal() and len(number) < 10):
+        raise FormatError(path, "metadata", f"layout is {number!r}, not a number")
+    if int(number) > layout:
+        raise FormatError(path, "metadata", f"written by version {found.get('version')!r} in layout {number}; this "
+                                            f"version reads layouts up to {layout}: update tinyembed")
+    if found.pop("crc32", None) != _checksum_of_texts(found):
+        raise FormatError(path, "metadata", "the checksum of the structure does not fit: the file is damaged")
+    used: set[str] = set()
+    try:
+        json_tree = parse_json(path, "metadata 'tree'", text.encode(), os.path.getsize(path) + SPARE)
+        tree = _decode(path, json_tree, file, used)
+    except RecursionError:
+        raise FormatError(path, "metadata 'tree'", "nested too deeply") from None
+    if used != set(file):
+        raise FormatError(path, "metadata 'tree'", f"tensors that have no place in it: {sorted(set(file) - used)[:3]}")
+    check_tree(path, tree, pattern)
+    return tree, found.get("version", "")
+
+
+def check_tree(path: str | os.PathLike[str], tree: Any, pattern: Any, where: str = "tree") -> None:
+    """FormatError unless a tree has the form of a pattern:
+
+        a type                 a value of it (an int is a float too, a bool no int); object allows anything
+        None, "text"           this value
+        range(a, b)            an int in it
+        np.dtype(…)            an array of this dtype
+        (a, b, …)              one of these
+        [a]                    a list of a's
+        {"x": a, "y": b}       a dict with these keys;   {str: a} with any strings for keys
+
+    >>> check_tree("file", {"step": 3, "losses": [0.5, "?"]}, {"step": int, "losses": [float]})
+    Traceback (most recent call last):
+    tinyembed.files.errors.FormatError: file, tree.losses.1: a str, where float was expected
+    """
+    wrong = _mismatch(tree, pattern, where)
+    if wrong:
+        raise FormatError(path, *wrong)
+
+
+def _mismatch(tree: Any, pattern: Any, where: str) -> tuple[str, str] | None:
+    """(where, what is wrong), or None."""
+    if isinstance(pattern, tuple):
+        found = [_mismatch(tree, choice, where) for choice in pattern]
+        return None if None in found else max((f for f in found if f), key=lambda f: len(f[0]))  # what came closest
+    if isinstance(pattern, list) and isinstance(tree, list):
+        return next(filter(None, (_mismatch(x, pattern[0], f"{where}.{i}") for i, x in enumerate(tree))), None)
+    if isinstance(pattern, dict) and isinstance(tree, dict):
+        if str in pattern:
+            if strange := [key for key in tree if not isinstance(key, str)]:
+                return where, f"has the key {strange[0]!r}, where strings were expected"
+            pattern = dict.fromkeys(tree, pattern[str])
+        if set(tree) != set(pattern):
+            return where, f"has the keys {sorted(map(str, tree))}, where {sorted(map(str, pattern))} were expected"
+        return next(filter(None, (_mismatch(tree[key], pattern[key], f"{where}.{key}") for key in pattern)), None)
+    if pattern is object or (pattern is None and tree is None):
+        return None
+    there = f"a {type(tree).__name__}"
+    if isinstance(pattern, str):
+        fits, there, expected = tree == pattern, f"{tree!r:.50}", repr(pattern)
+    elif isinstance(pattern, np.dtype):
+        fits, expected = isinstance(tree, np.ndarray) and tree.dtype == pattern, f"an array of {pattern}"
+    elif isinstance(pattern, range):
+        fits, expected = type(tree) is int and tree in pattern, f"an int in {pattern!r:.50}"
+    else:
+        fits = isinstance(pattern, type) and (
+            type(tree) is float or (type(tree) is int and abs(tree) <= 2**53) if pattern is float else
+            isinstance(tree, pattern) and (pattern is bool or not isinstance(tree, bool)))
+        expected = pattern.__name__ if isinstance(pattern, type) else type(pattern).__name__
+    return None if fits else (where, f"{there}, where {expected} was expected")
+
+
+def _encode(x: Any, where: str, tensors: dict[str, Array], path: str) -> Any:
+    """The JSON of x; arrays go to `tensors`, unless they are mapped from another file than that at `path`."""
+    if isinstance(x, np.generic) and x.dtype.kind in "biufU":
+        x = x.item()
+    if isinstance(x, str) and not is_unicode(x):
+        raise ValueError(f"{where or 'the tree'} is {x[:50]!r}, which UTF-8 can not hold")
+    if type(x) is int and x.bit_length() > MOST_BITS:
+        raise ValueError(f"{where or 'the tree'} is an integer of {x.bit_length():,} bits, more than {MOST_BITS:,}")
+    if x is None or type(x) in (bool, int, str):
+        return x
+    if type(x) is float:
+        return x if math.isfinite(x) else {"$float": repr(x)}
+    if type(x) in (np.ndarray, np.memmap):
+        reference = FileReference.of(x)
+        if reference is None or os.path.realpath(reference.file) == path:
+            if x.dtype.kind not in "biuf" or x.dtype.itemsize > 8:
+                raise TypeError(f"{where or 'the tree'} is an array of {x.dtype}; a file holds booleans, integers, and "
+                                "floats of at most 8 bytes")
+            name = where or "tree"
+            while name in tensors or name == META:  # {"a.b": …} beside {"a": {"b": …}}
+                name += "'"
+            tensors[name] = x
+            return {"$tensor": [name, _checksum(x)]}
+        x = reference
+    if isinstance(x, FileReference):
+        return {"$file": _encode([x.file, x.dtype, list(x.shape), x.offset], where, tensors, path)}
+    inside = f"{where}." if where else ""
+    if type(x) is list and len(x) > LONG and all(type(item) is str and is_unicode(item) for item in x):
+        parts = np.frombuffer("".join(x).encode(), np.uint8), np.array([*map(len, x)])
+        return {"$strings": [_encode(part, inside + name, tensors, path)
+                             for part, name in zip(parts, ("text", "lengths"))]}
+    if isinstance(x, (list, tuple)):
+        items = [_encode(item, f"{inside}{i}", tensors, path) for i, item in enumerate(x)]
+        return items if isinstance(x, list) else {"$tuple": items}
+    if isinstance(x, dict):
+        if not all(type(key) in (str, int) and is_unicode(str(key)) for key in x):
+            raise TypeError(f"{where or 'the tree'} has a key that is neither an integer nor a string in UTF-8")
+        items = [[key, _encode(value, f"{inside}{key}", tensors, path)] for key, value in x.items()]
+        return {"$items": items} if any(type(key) is int or key.startswith("$") for key in x) else dict(items)
+    raise TypeError(f"{where or 'the tree'} is a {type(x).__name__}; a file holds dicts, lists, tuples, None, "
+                    "booleans, numbers, strings and arrays")
+
+
+def _checksum(x: Array) -> int:
+    """Of dtype, shape and bytes, as they stand in the file: little-endian, row after row."""
+    stored = np.ascontiguousarray(x, x.dtype.newbyteorder("<"))
+    start = zlib.crc32(f"{stored.dtype.str} {x.shape}".encode())
+    return zlib.crc32(stored.reshape(-1).view(np.uint8).data if x.size else b"", start)
+
+
+def _checksum_of_texts(found: dict[str, str]) -> str:
+    return str(zlib.crc32(json.dumps(found, sort_keys=True).encode()))
+
+
+def _decode(path: Any, x: Any, file: SafeTensors, used: set[str]) -> Any:
+    """What `_encode` encoded; FormatError for what it would not have written."""
+    if isinstance(x, list):
+        return [_decode(path, item, file, used) for item in x]
+    if not isinstance(x, dict):
+        return x
+    if not any(key.startswith("$") for key in x):
+        return {key: _decode(path, value, file, used) for key, value in x.items()}
+    match x:
+        case {"$tensor": [str(name), int(crc)], **rest} if not rest and name in file and name not in used:
+            used.add(name)
+            array = np.array(file[name])
+            if _checksum(array) != crc:
+                raise FormatError(path, f"tensor {name!r}", "the checksum does not fit: the file is damaged")
+            return array
+        case {"$file": [str(name), str(dtype), list(shape), int(offset)], **rest} if not rest:
+            if all(type(n) is int for n in shape):
+                return FileReference(name, dtype, tuple(shape), offset)
+        case {"$tuple": list(items), **rest} if not rest:
+            return tuple(_decode(path, item, file, used) for item in items)
+        case {"$strings": [text, lengths], **rest} if not rest:
+            found, counts = _decode(path, text, file, used), _decode(path, lengths, file, used)
+            if isinstance(found, np.ndarray) and isinstance(counts, np.ndarray) and counts.dtype == np.int64 and \
+                    found.dtype == np.uint8 and counts.ndim == 1 and counts.min(initial=0) >= 0:
+                whole, ends = found.tobytes().decode("utf-8", "replace"), np.cumsum(counts)
+                if len(whole) == counts.sum():
+                    return [whole[end - n:end] for n, end in zip(counts.tolist(), ends.tolist())]
+        case {"$float": ("nan" | "inf" | "-inf") as word, **rest} if not rest:
+            return float(word)
+        case {"$items": list(items), **rest} if not rest:
+            if all(isinstance(item, list) and len(item) == 2 and type(item[0]) in (str, int) for item in items) \
+                    and len({key for key, _ in items}) == len(items):
+                return {key: _decode(path, value, file, used) for key, value in items}
+    raise FormatError(path, "metadata 'tree'", f"{json.dumps(x)[:80]} stands for nothing that is there")

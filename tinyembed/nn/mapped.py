@@ -1,0 +1,259 @@
+"""A trainable table that is larger than memory: the rows, and what an optimiser knows of them, in mapped files.
+
+The folder of a table holds safetensors files: `weight_…` (V, D), `known` (V,), for each array of the optimiser one
+(`m`, `v`, `last` …), and `table`, the rest as a tree. All but `table` are sparse: they have their full length from
+the start, and a page takes room on the disk once something was written to it. A row that `known` does not mark was
+never stored; its initial values are drawn, whenever somebody asks, by a generator that counts: Philox (Salmon et al.
+2011) with the seed as key and the row as counter. So a step reads and writes the rows it touches, and nothing else.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+import secrets
+from typing import Any, cast
+
+import numpy as np
+
+from .. import __version__
+from ..core import Array, Parameter, Tensor, fresh_rng
+from ..files import (
+    FileReference,
+    FormatError,
+    SafeTensors,
+    read_tree,
+    sparse_safetensors,
+    write_safetensors,
+    write_tree,
+)
+from ..ops.lookup import as_row
+from ..optim import STATE, State
+
+KIND, LAYOUT = "tinyembed mapped table", 1
+REFERENCES = {**STATE, "row_steps": (None, FileReference), "arrays": (None, [FileReference]),
+              "behind": (None, {"last": FileReference, "drift": {str: object}})}
+FORM = {"shape": [int], "dtype": str, "std": float, "seed": int, "padding_idx": (None, int), "weight": str,
+        "frozen_rows": (None, np.ndarray), "rule": (None, {"rule": str, "sparse": str}), "state": (None, REFERENCES)}
+CODES = {"<f4": "F32", "<f8": "F64", "<i4": "I32", "<i8": "I64", "|u1": "U8"}
+ROWS = 4096  # handled at a time where all rows must be
+
+
+class MappedParameter(Parameter):
+    """The weight of `Embedding.mapped`: a Parameter whose rows, and whose optimiser's states, are in the files of a
+    folder. `.data`, `.numpy()` and printing all values would bring the whole table into memory; lookups do not."""
+
+    __slots__ = ("_known", "_maps", "_philox", "folder", "kept", "resting", "table")
+
+    def __init__(self, folder: str) -> None:
+        """Open the table in a folder. FormatError if something there is not what it should be."""
+        self.folder = os.path.abspath(folder)
+        self._maps: dict[str, Any] = {}
+        path = os.path.join(self.folder, "table.safetensors")
+        self.table, _ = read_tree(path, FORM, kind=KIND, layout=LAYOUT)
+        shape, dtype = tuple(self.table["shape"]), self.table["dtype"]
+        if len(shape) != 2 or dtype not in ("<f4", "<f8") or not 0 <= self.table["seed"] < 2**64 or \
+                not re.fullmatch("weight_[0-9a-f]+", self.table["weight"]):
+            raise FormatError(path, "tree", f"{dtype} {shape}, seed {self.table['seed']}: no table of floats")
+        self._open(self.table["weight"], shape, dtype)
+        super().__init__(self._maps[self.table["weight"]])  # a memmap is adopted, not copied
+        self._known = self._open("known", shape[:1], "|u1")
+        self._philox = np.random.Philox(key=self.table["seed"])
+        frozen = self.table["frozen_rows"]
+        if frozen is not None:
+            self.frozen_rows = np.unpackbits(frozen, count=shape[0]).astype(bool)
+        self.resting = self._pending = Reader(self)
+        self.kept = None
+        if self.table["rule"] is not None:
+            try:
+                self.kept = self.table["rule"], self._restored(self.table["state"])
+            except ValueError as error:
+                raise FormatError(path, "tree.state", str(error)) from None
+            self.hand_to(self.kept[1].behind)
+
+    # -- rows ----------------------------------------------------------------------------------------------------------
+
+    def stored(self, ids: Array) -> Array:
+        rows = self._data.take(ids, 0)
+        new = np.flatnonzero(self._known.take(ids) == 0)
+        if len(new):
+            rows[new] = self.first(ids[new])
+        return rows
+
+    def store(self, ids: Array, rows: Array) -> None:
+        self._data[ids] = rows
+        self._known[ids] = 1  # after the row: a kill in between leaves a row that was never stored
+
+    def first(self, ids: Array) -> Array:
+        """N(0, std^2) for each row, from a counter of its own; zeros for the padding row. (U,) -> (U, D)"""
+        rows = np.empty((len(ids), self.shape[1]), self.dtype)
+        start, draw = np.random.Philox(key=self.table["seed"]).state, np.random.Generator(self._philox).standard_normal
+        for row, i in zip(rows, ids.tolist()):
+            start["state"]["counter"][1] = i
+            self._philox.state = start
+            draw(out=row, dtype=self.dtype)
+        rows *= self.table["std"]
+        rows[ids == self.table["padding_idx"]] = 0
+        return rows
+
+    @property
+    def data(self) -> Array:
+        """The whole table as it is now, in memory. Assigning writes every row."""
+        return cast(Array, self._pending.current())
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        value = np.asarray(value.data if isinstance(value, Tensor) else value)
+        if value.shape != self.shape or not np.can_cast(value.dtype, self.dtype, "same_kind"):
+            raise ValueError(f"cannot assign {value.dtype} {value.shape} to a mapped table {self.dtype} {self.shape}")
+        self._pending.commit()
+        for i in range(0, len(self), ROWS):
+            ids = np.arange(i, min(i + ROWS, len(self)))
+            self.store(ids, value[ids])
+        self.mark_changed()
+
+    def grow(self, rows: Any) -> None:
+        """Refused: make the table with the rows it may need; those that nobody touches take no room."""
+        raise ValueError("a mapped table does not grow; make one with more rows, which take no room until they are "
+                         "trained")
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError("a mapped table is neither copied nor pickled: call flush() and copy its folder, "
+                        f"{self.folder}")
+
+    def __repr__(self) -> str:
+        return f"MappedParameter({self.folder!r}, shape {self.shape}, {self.dtype})"
+
+    # -- files ---------------------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Force all to the disk: the rows and states, then the table's step count and what its drift has learned."""
+        for array in self._maps.values():
+            array.flush()
+        rule, state = (None, None) if self.kept is None else (self.kept[0], self.kept[1].tree())
+        frozen = None if self.frozen_rows is None else np.packbits(self.frozen_rows)
+        self.table = {**self.table, "frozen_rows": frozen, "rule": rule, "state": state}
+        write_tree(os.path.join(self.folder, "table.safetensors"), self.table, kind=KIND, layout=LAYOUT,
+                   version=__version__)
+
+    def forget_optimizer(self) -> None:
+        """Bring all rows up to date, and let any optimiser start afresh."""
+        self.hand_to(None)
+        self.kept = None
+        self.flush()
+        for name in [name for name in self._maps if name not in (self.table["weight"], "known")]:
+            del self._maps[name]
+            os.unlink(os.path.join(self.folder, f"{name}.safetensors"))
+
+    def new_state(self, name: str, shape: tuple[int, ...], dtype: Any, fill: int = 0) -> Array:
+        create(self.folder, name, shape, np.dtype(dtype).str, fill)
+        return self._open(name, shape, np.dtype(dtype).str)
+
+    def _open(self, name: str, shape: tuple[int, ...], dtype: str) -> Array:
+        """Map an array of the folder for reading and writing."""
+        path = os.path.join(self.folder, f"{name}.safetensors")
+        if not os.path.isfile(path):
+            raise FormatError(self.folder, "the folder", f"{name}.safetensors is not there")
+        file = SafeTensors(path)
+        if name not in file or file.shape(name) != shape or file.dtype(name) != CODES.get(dtype):
+            raise FormatError(file.path, f"tensor {name!r}", f"expected {dtype} {shape}, and there is "
+                              + (f"{file.dtype(name)} {file.shape(name)}" if name in file else "none"))
+        array: Any = np.memmap(file.path, dtype, "r+", file.place(name).begin, shape)
+        if hasattr(mmap, "MADV_RANDOM"):  # else a fault brings in the 16 pages around it, of rows nobody asked for
+            array._mmap.madvise(mmap.MADV_RANDOM)
+        self._maps[name] = array
+        return array.view(np.ndarray)
+
+    def _restored(self, tree: Any) -> State:
+        """The optimiser's state, its arrays mapped. Rows that were stepped after the last flush (the process was
+        killed) count as stepped at that flush."""
+        tree = dict(tree)
+        for name in ("row_steps", "arrays"):
+            if tree[name] is not None:
+                tree[name] = self._mapped(tree[name])
+        if tree["behind"] is not None:
+            tree["behind"] = {**tree["behind"], "last": self._mapped(tree["behind"]["last"])}
+        for steps in (tree["row_steps"], tree["behind"] and tree["behind"]["last"]):
+            for i in range(0, 0 if steps is None else len(steps), 1 << 20):
+                block = steps[i:i + (1 << 20)]
+                if block.max() > tree["steps"]:
+                    np.minimum(block, tree["steps"], out=block)
+        return State.of(self, tree, [a.shape for a in tree["arrays"] or []])
+
+    def _mapped(self, x: Any) -> Any:
+        """The array that a reference means: one of this folder, whatever folder it was written in."""
+        if isinstance(x, list):
+            return [self._mapped(reference) for reference in x]
+        name = re.fullmatch(r"([a-z_]+)\.safetensors", os.path.basename(x.file))
+        if name is None or x.shape[:1] != self.shape[:1]:
+            raise ValueError(f"{x.file} {x.shape} is no array of this table")
+        return self._open(name[1], x.shape, x.dtype)
+
+
+class Reader:
+    """Who reads a mapped table while no optimiser leaves rows behind: rows as they are stored, or would be."""
+
+    def __init__(self, p: MappedParameter) -> None:
+        self.p, self.shape, self.dtype = p, p.shape, p.dtype
+
+    def first(self, ids: Array) -> Array:
+        """The rows (U, D) as they were made."""
+        return self.p.first(ids)
+
+    def take(self, ids: Array, axis: int = 0, mode: str = "raise") -> Array:
+        return self.p.stored(ids.reshape(-1)).reshape(*ids.shape, self.shape[1])
+
+    def current(self) -> Array:
+        table = self.p.stored(np.arange(len(self.p)))
+        table.flags.writeable = False
+        return table
+
+    def commit(self) -> None:
+        """Nothing is behind."""
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.asarray(self.current(), dtype)
+
+
+def create(folder: str, name: str, shape: tuple[int, ...], dtype: str, fill: int = 0) -> None:
+    """A file for an array of a table, in place of one that may be there; sparse if it is filled with zeros."""
+    path = os.path.join(folder, f"{name}.safetensors")
+    if fill:
+        write_safetensors(path, {name: np.broadcast_to(np.array(fill, dtype), shape)})
+    else:
+        sparse_safetensors(path, {name: (CODES[dtype], shape)})
+
+
+def open_mapped(folder: str | os.PathLike[str], shape: tuple[int | None, int | None], padding_idx: int | None,
+                std: float, seed: int | None, dtype: Any) -> MappedParameter:
+    """Open the table in a folder, or make one there. ValueError if it is there, and another than was asked for."""
+    folder = os.fspath(folder)
+    if not os.path.exists(os.path.join(folder, "table.safetensors")):
+        if None in shape:
+            raise FileNotFoundError(f"there is no table in {folder}; to make one, give num_embeddings and "
+                                    "embedding_dim")
+        if np.dtype(dtype) not in (np.float32, np.float64):
+            raise TypeError(f"a mapped table holds float32 or float64, not {np.dtype(dtype)}")
+        if not (np.isfinite(std) and (seed is None or 0 <= seed < 2**64)):
+            raise ValueError(f"std is a number and seed in 0 … 2^64 - 1, not {std!r} and {seed!r}")
+        kind, (V, D) = np.dtype(dtype).str, cast(tuple[int, int], shape)
+        padding_idx = as_row(padding_idx, V)
+        os.makedirs(folder, exist_ok=True)
+        weight = f"weight_{secrets.token_hex(4)}"  # by which a checkpoint knows this table from another
+        create(folder, weight, (V, D), kind)
+        create(folder, "known", (V,), "|u1")
+        frozen = None if padding_idx is None else np.packbits(np.arange(V) == padding_idx)
+        seed = int(fresh_rng().integers(2**63)) if seed is None else seed
+        table = {"shape": [V, D], "dtype": kind, "std": float(std), "seed": seed, "padding_idx": padding_idx,
+                 "weight": weight, "frozen_rows": frozen, "rule": None, "state": None}
+        # Last, so that a table of which only part was made is none, and is made again.
+        write_tree(os.path.join(folder, "table.safetensors"), table, kind=KIND, layout=LAYOUT, version=__version__)
+    p = MappedParameter(folder)
+    wrong = [f"{what} is {there}, not {asked}" for what, asked, there in (
+        ("num_embeddings", shape[0], p.shape[0]), ("embedding_dim", shape[1], p.shape[1]),
+        ("seed", seed, p.table["seed"]), ("padding_idx", as_row(padding_idx, len(p)), p.table["padding_idx"]))
+        if asked not in (None, there)]
+    if wrong:
+        raise ValueError(f"there is a table in {folder} already, and its {', its '.join(wrong)}")
+    return p

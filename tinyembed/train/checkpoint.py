@@ -1,0 +1,229 @@
+"""One file from which a run goes on as if it had never stopped.
+
+What is stored is what is stored: raw rows, with the steps at which those that are behind were left, and not the values
+that a reader would see. Computing those would round; and a resumed run is to end with the same bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sized
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..core import Parameter, restore_seed, seed_state
+from ..files import FileReference, FormatError, read_tree, write_tree
+from ..optim import STATE, Optimizer, RowTracker, State
+from .place import Epochs, check_states, restore, states
+
+KIND, LAYOUT = "tinyembed checkpoint", 1
+COUNT, WORD, BIG = range(2**53), range(2**32), range(2**1300)
+ROWS = {"ids": np.dtype(np.int64), "updates": np.dtype(np.int64), "first": np.ndarray}
+RUN = {"steps": COUNT, "epoch": COUNT, "done": COUNT, "batches": (None, COUNT), "mean": {"sum": float, "count": COUNT},
+       "train": np.dtype(float), "held_out": np.dtype(float), "rows": {str: ROWS}, "before": {str: {str: object}},
+       "now": {str: {str: object}}, "seed": (None, {"entropy": (BIG, [BIG]), "spawned": WORD})}
+FORM = {"model": {str: {"stored": (np.ndarray, FileReference), "frozen_rows": (None, np.dtype(bool)), "trains": bool}},
+        "optimizer": (None, {"rule": str, "sparse": str, "scale": float, "groups": [{str: object}],
+                             "states": [(None, STATE)], "names": [[str]]}),
+        "run": (None, RUN), "about": object}
+
+
+@dataclass
+class Checkpoint:
+    """What `load_checkpoint` found, besides what it put into the model and the optimiser.
+
+    about      whatever was given to be kept: vocabulary, configuration
+    steps      how many steps were taken; 0 if it was not `fit` that saved
+    version    of the tinyembed that wrote it
+    """
+
+    about: Any
+    steps: int
+    version: str
+
+
+def save_checkpoint(path: str | os.PathLike[str], model: Any, optimizer: Optimizer | None = None, *,
+                    about: Any = None) -> None:
+    """Write model and optimiser to one safetensors file; whatever happens meanwhile, `path` is the old file or the new.
+
+    about   anything else that belongs to it, such as `{"config": vars(options), "tokens": vocabulary.tokens}`: dicts,
+            lists, tuples, None, booleans, numbers, strings and arrays, at any depth
+
+    The parameters are stored as tensors `model.NAME.stored`, in the state in which that optimiser left them: rows that
+    are behind are not brought up to date (`write_safetensors(path, model.state_dict())` gives other programs a file in
+    which they are). Mapped tables stay in their own files, are flushed first, and are referred to.
+
+    >>> import tempfile, tinyembed as te
+    >>> model = te.nn.Linear(2, 1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_checkpoint(folder + "/model", model, about={"epochs": 3})
+    ...     load_checkpoint(folder + "/model", te.nn.Linear(2, 1)).about
+    {'epochs': 3}
+    """
+    write(path, model, optimizer, None, about)
+
+
+def load_checkpoint(path: str | os.PathLike[str], model: Any = None, optimizer: Optimizer | None = None) -> Checkpoint:
+    """Read a checkpoint of `save_checkpoint` or of `fit`: put back the model's parameters and the optimiser, if given.
+
+    With an optimiser, training goes on where it was; without, all rows are brought up to date. Parameters and rows that
+    the model has frozen, or not, stay so. Raises FormatError if
+    the file is damaged or no checkpoint, or was written by a later version; ValueError, with the reason, if model or
+    optimiser are not those that it was made of. Then nothing has changed.
+    """
+    tree, version = read(path)
+    if model is not None:
+        put_back(path, tree, model, optimizer)
+    elif optimizer is not None:
+        raise ValueError("an optimiser is put back together with its model: give both")
+    return Checkpoint(tree["about"], tree["run"]["steps"] if tree["run"] else 0, version)
+
+
+def write(path: str | os.PathLike[str], model: Any, optimizer: Optimizer | None, run: Any, about: Any) -> None:
+    """`save_checkpoint`, with the state of a run besides."""
+    parameters = dict(model.named_parameters())
+    names = {id(p): name for name, p in parameters.items()}
+    state, kept = None, []
+    if optimizer is not None:
+        if any(id(p) not in names for p in optimizer.params):
+            raise ValueError("the optimiser drives a parameter that is not the model's; a checkpoint is of one model")
+        state = {**optimizer.tree(), "names": [[names[id(p)] for p in o.params] for o in optimizer.groups]}
+        kept = [s.behind for s in optimizer.state]
+    for p in parameters.values():
+        if p.resting is not None:
+            p.flush()
+    # Rows that another optimiser than this one left behind are of no use without it: of those, what a reader sees.
+    tensors = {name: {"stored": p._data if p._pending in (None, p.resting, *kept) else p.data,
+                      "frozen_rows": p.frozen_rows, "trains": p.requires_grad} for name, p in parameters.items()}
+    write_tree(path, {"model": tensors, "optimizer": state, "run": run, "about": about},
+               kind=KIND, layout=LAYOUT, version=__version__)
+
+
+def read(path: str | os.PathLike[str]) -> tuple[Any, str]:
+    """The tree of a checkpoint, in the form that `write` gives it, and the version that wrote it."""
+    tree, version = read_tree(path, FORM, kind=KIND, layout=LAYOUT)
+    for name, p in tree["model"].items():
+        stored, frozen = p["stored"], p["frozen_rows"]
+        if p["trains"] and getattr(stored.dtype, "str", stored.dtype)[1:2] != "f":
+            raise FormatError(path, f"parameter {name}", f"trains, and holds {stored.dtype}")
+        if frozen is not None and (frozen.shape != stored.shape[:1] or frozen.ndim == 0):
+            raise FormatError(path, f"parameter {name}", "frozen_rows is not a boolean for each row")
+    return tree, version
+
+
+def check_model(path: Any, tree: Any, model: Any) -> None:
+    """ValueError with all the ways in which the file's parameters are not the model's."""
+    mine, theirs = dict(model.named_parameters()), tree["model"]
+    wrong = [f"missing {name}" for name in mine if name not in theirs]
+    wrong += [f"unexpected {name}" for name in theirs if name not in mine]
+    wrong += [f"{name} is {_title(theirs[name]['stored'])}, should be {_title(FileReference.of(p._data) or p._data)}"
+              for name, p in mine.items() if name in theirs and not _fits(p, theirs[name]["stored"])]
+    if wrong:
+        raise ValueError(f"{os.fspath(path)} is not of this model: {'; '.join(wrong)}")
+
+
+def put_back(path: Any, tree: Any, model: Any, optimizer: Optimizer | None, resume: bool = False) -> None:
+    """Into the model and the optimiser, once all is found to fit. What is frozen is up to the program, as the model has
+    it, but with `resume`."""
+    check_model(path, tree, model)
+    mine, theirs, state = dict(model.named_parameters()), tree["model"], tree["optimizer"]
+    behind: dict[str, Any] = {}
+    if optimizer is not None:
+        if state is None:
+            raise ValueError(f"{os.fspath(path)} was saved without an optimiser")
+        names = {id(p): name for name, p in mine.items()}
+        driven = [[names.get(id(p)) for p in o.params] for o in optimizer.groups]
+        if driven != state["names"]:
+            raise ValueError(f"{os.fspath(path)} has the optimiser of {state['names']}; here it is of {driven}")
+        optimizer.restore(state)
+        behind = {names[id(p)]: s.behind for p, s in zip(optimizer.params, optimizer.state)}
+    elif state is not None:
+        flat = [name for group in state["names"] for name in group]
+        if len(flat) != len(state["states"]) or not set(flat) <= set(mine) or len(set(flat)) < len(flat):
+            raise FormatError(path, "tree.optimizer.names", "are not those of the parameters")
+        for name, saved in zip(flat, state["states"]):
+            if saved is not None and saved["behind"] is not None:
+                behind[name] = State.of(mine[name], saved, [mine[name].shape for _ in saved["arrays"] or []]).behind
+    for name, p in mine.items():
+        stored, mask = theirs[name]["stored"], p.frozen_rows
+        if p.resting is None:
+            p.restore(stored if isinstance(stored, np.ndarray) else None, theirs[name]["frozen_rows"], behind.get(name))
+            if not resume:
+                p.frozen_rows = mask  # rows that are behind come up to date first, but for those frozen then
+        if resume:
+            p.requires_grad = theirs[name]["trains"]
+        if optimizer is None:
+            p.hand_to(None)
+
+
+class RunFile:
+    """The checkpoint of a run of `fit`: the place in the data, the generators and what was measured so far, too."""
+
+    def __init__(self, path: str | os.PathLike[str], model: Any, optimizer: Optimizer, data: Epochs, history: Any,
+                 mean: Any, tracker: RowTracker, about: Any) -> None:
+        self.path, self.model, self.optimizer, self.about = path, model, optimizer, about
+        self.data, self.history, self.mean, self.tracker = data, history, mean, tracker
+        self.saved = -1  # the step at which the file was written last
+        self.length = len(data.batches) if isinstance(data.batches, Sized) else None
+
+    def save(self) -> None:
+        """Write the file, unless it is of this step already."""
+        history, data = self.history, self.data
+        if self.saved == history.steps:
+            return
+        run = {"steps": history.steps, "epoch": data.epoch, "done": data.done, "batches": self.length,
+               "mean": {"sum": self.mean.sum, "count": self.mean.count}, "before": data.before,
+               "now": states(data.generators), "seed": seed_state(), "rows": self.tracker.tree(),
+               "train": np.array(history.train, np.float64), "held_out": np.array(history.held_out, np.float64)}
+        write(self.path, self.model, self.optimizer, run, self.about)
+        self.saved = history.steps
+
+    def resume(self) -> None:
+        """Go on from the file, if there is one."""
+        if not os.path.exists(self.path):
+            return
+        tree, _ = read(self.path)
+        run, data, history = tree["run"], self.data, self.history
+        if run is None:
+            raise ValueError(f"{os.fspath(self.path)} was not saved by fit, so it says nothing of a place in the data")
+        check_model(self.path, tree, self.model)
+        if run["batches"] != self.length:
+            raise ValueError(f"{os.fspath(self.path)} was made with {run['batches']} batches in a pass, and there are "
+                             f"{self.length}: it must be the same data")
+        if self.length is not None and run["done"] > self.length:
+            raise FormatError(self.path, "tree.run.done", f"{run['done']} batches done of {self.length}")
+        measured = {name: _pairs(self.path, name, run[name]) for name in ("train", "held_out")}
+        check_states(data.generators, run["before"])
+        check_states(data.generators, run["now"])
+        reports = self.tracker.reports_of(run["rows"])
+        put_back(self.path, tree, self.model, self.optimizer, resume=True)
+        restore(data.generators, run["now"])
+        restore_seed(run["seed"])
+        data.epoch, data.done, data.before = run["epoch"], run["done"], run["before"]
+        self.mean.sum, self.mean.count = run["mean"]["sum"], run["mean"]["count"]
+        self.tracker.use(reports)
+        history.steps = self.saved = run["steps"]
+        vars(history).update(measured)
+
+
+def _pairs(path: Any, name: str, array: Any) -> list[tuple[int, float]]:
+    """The entries of a history, from an array (n, 2)."""
+    pairs = array.reshape(-1, 2) if array.shape[1:] == (2,) or not array.size else np.full((1, 2), np.nan)
+    steps = pairs[:, 0]
+    if not ((steps >= 0) & (steps < 2**53) & (np.floor(steps) == steps)).all():
+        raise FormatError(path, f"tree.run.{name}", "no pairs of step and loss")
+    return [(int(step), loss) for step, loss in pairs.tolist()]
+
+
+def _fits(p: Parameter, stored: Any) -> bool:
+    reference = FileReference.of(p._data)
+    if isinstance(stored, FileReference) or p.resting is not None:
+        return reference is not None and reference.same(stored)
+    return bool(stored.shape == p.shape and stored.dtype == p.dtype)
+
+
+def _title(x: Any) -> str:
+    return f"{x.shape} {x.dtype}" if isinstance(x, np.ndarray) else f"{x.shape} {x.dtype} in {os.path.basename(x.file)}"

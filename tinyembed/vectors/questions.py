@@ -1,0 +1,160 @@
+"""Questions that word vectors are asked: is a to b as c to d, and how alike are two words to people."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..files.source import Source
+from .correlation import Correlation, pearson, spearman
+from .neighbours import nearest
+
+Words = tuple[str, str, str, str]
+Questions = str | os.PathLike[str] | Mapping[str, Iterable[Words]]
+Pairs = str | os.PathLike[str] | Iterable[tuple[str, str, float]]
+
+
+def evaluate_word_analogies(wv: Any, analogies: Questions, restrict_vocab: int | None = 300000,
+                            case_insensitive: bool = True, dummy4unknown: bool = False
+                            ) -> tuple[float, list[dict[str, Any]]]:
+    """Accuracy on questions "a is to b as c is to what": right if the word nearest to b - a + c is the one expected.
+
+        nearest by cosine to  b/|b| - a/|a| + c/|c|,  without a, b, c          (Mikolov et al. 2013, 3CosAdd)
+
+    wv                KeyedVectors
+    analogies         a file of lines "a b c d", in sections that a line ": NAME" begins (questions-words.txt); or a
+                      dict from names to lists of (a, b, c, d)
+    restrict_vocab    ask and answer with the first keys only, the most frequent ones where they stand by frequency
+    case_insensitive  compare words in upper case; of words that are then the same, the first one counts
+    dummy4unknown     questions with unknown words count as wrong, and are not left out
+
+    Returns (accuracy, sections), gensim's: each section is {"section": name, "correct": [(a, b, c, d), …],
+    "incorrect": […]}, the last one is the sum, "Total accuracy". Accuracy is 0 where no question could be asked.
+    Raises ValueError for a question before the first section, and where there are none at all.
+
+    >>> from tinyembed.vectors import KeyedVectors
+    >>> wv = KeyedVectors(keys=["king", "queen", "man", "woman"],
+    ...                   vectors=[[1, 1, 0], [1, -1, 0], [0, 1, 1], [0, -1, 1]])
+    >>> evaluate_word_analogies(wv, {"royal": [("man", "king", "woman", "queen")]})[0]
+    1.0
+    """
+    fold, known = _first_keys(wv, restrict_vocab, case_insensitive)
+    sections: list[dict[str, Any]] = []
+    asked = []  # (section, question, rows), of all known words
+    for name, questions in _sections(analogies):
+        section: dict[str, Any] = {"section": name, "correct": [], "incorrect": []}
+        sections.append(section)
+        for question in questions:
+            question = tuple(map(fold, question))
+            rows = [known.get(word, -1) for word in question]
+            if -1 not in rows or dummy4unknown:
+                asked.append((section, question, rows))
+    if not sections:
+        raise ValueError(f"no questions in {analogies}")
+    answers = _answers(wv, [rows[:3] for _, _, rows in asked if -1 not in rows], restrict_vocab)
+    for section, question, rows in asked:
+        right = -1 not in rows and question[3] == next(
+            (word for word in map(fold, next(answers)) if word not in question[:3]), None)
+        section["correct" if right else "incorrect"].append(question)
+    total = {"section": "Total accuracy", "correct": [q for s in sections for q in s["correct"]],
+             "incorrect": [q for s in sections for q in s["incorrect"]]}
+    return len(total["correct"]) / (len(total["correct"]) + len(total["incorrect"]) or 1), [*sections, total]
+
+
+def _answers(wv: Any, questions: list[list[int]], stop: int | None) -> Iterator[list[str]]:
+    """For each question, rows of (a, b, c): the keys nearest to b - a + c, three for a, b, c themselves, five more."""
+    for start in range(0, len(questions), 256):
+        rows = np.array(questions[start:start + 256])
+        units = wv.vectors[rows].astype(np.float64)
+        units /= np.maximum(wv.norms[rows], np.finfo(np.float32).tiny)[:, :, None]
+        queries = units[:, 1] - units[:, 0] + units[:, 2]
+        queries /= np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+        for ids, _ in nearest(wv.vectors, wv.norms, queries, 8, 0, stop):
+            yield [str(wv.index_to_key[i]) for i in ids]
+
+
+def evaluate_word_pairs(wv: Any, pairs: Pairs, delimiter: str = "\t", encoding: str = "utf8",
+                        restrict_vocab: int | None = 300000, case_insensitive: bool = True,
+                        dummy4unknown: bool = False) -> tuple[Correlation, Correlation, float]:
+    """Correlation of the vectors' similarities with those that people gave to pairs of words.
+
+    wv      KeyedVectors
+    pairs   a file of lines "word, delimiter, word, delimiter, number", "#" before comments (wordsim353.tsv); or a list
+            of (word, word, number)
+    The other arguments are those of `evaluate_word_analogies`; with dummy4unknown unknown pairs have similarity 0.
+
+    Returns gensim's (Pearson's correlation, Spearman's, per cent of pairs with unknown words); a correlation is
+    (statistic, pvalue). Raises ValueError if no pair is known.
+
+    >>> from tinyembed.vectors import KeyedVectors
+    >>> wv = KeyedVectors(keys=["cat", "lion", "car"], vectors=[[2, 1], [1, 1], [-1, 2]])
+    >>> people = [("cat", "lion", 8.0), ("cat", "car", 1.0), ("lion", "car", 1.5), ("cat", "dog", 7.0)]
+    >>> _, (rho, _), unknown = evaluate_word_pairs(wv, people)
+    >>> rho, unknown
+    (1.0, 25.0)
+    """
+    fold, known = _first_keys(wv, restrict_vocab, case_insensitive)
+    given, found, unknown = [], [], 0
+    for a, b, score in _pairs(pairs, delimiter, encoding):
+        rows = [known.get(fold(word), -1) for word in (a, b)]
+        unknown += -1 in rows
+        if -1 not in rows or dummy4unknown:
+            given.append(score)
+            found.append(0.0 if -1 in rows else float(wv.similarity(*(wv.index_to_key[row] for row in rows))))
+    if len(given) < 2:
+        raise ValueError(f"{len(given)} of {len(given) + unknown} pairs are known, and a correlation takes two")
+    share = 100 * unknown / (len(given) + (0 if dummy4unknown else unknown))
+    return pearson(given, found), spearman(given, found), share
+
+
+def _first_keys(wv: Any, restrict_vocab: int | None, case_insensitive: bool) -> tuple[Any, dict[str, int]]:
+    """How words are compared, and the rows of the first keys."""
+    fold = str.upper if case_insensitive else str
+    keys = wv.index_to_key[:restrict_vocab]
+    return fold, {fold(str(key)): i for i, key in reversed(list(enumerate(keys)))}
+
+
+def _sections(analogies: Questions) -> Iterator[tuple[str, list[Words]]]:
+    if isinstance(analogies, Mapping):
+        yield from ((name, list(questions)) for name, questions in analogies.items())
+        return
+    name: str | None = None
+    questions: list[Words] = []
+    with Source(analogies) as source:
+        for number, line in enumerate(source.lines(), 1):
+            words = line.decode().split()
+            if line.startswith(b": "):
+                if name is not None:
+                    yield name, questions
+                name, questions = " ".join(words[1:]), []
+            elif name is None:
+                raise ValueError(f"{analogies}, line {number}: stands before the first section, which ': NAME' begins")
+            elif len(words) == 4:
+                questions.append((words[0], words[1], words[2], words[3]))
+            elif words:
+                _passed_over(analogies, number, line)
+    if name is not None:
+        yield name, questions
+
+
+def _pairs(pairs: Pairs, delimiter: str, encoding: str) -> Iterator[tuple[str, str, float]]:
+    if not isinstance(pairs, (str, os.PathLike)):
+        yield from pairs
+        return
+    with Source(pairs) as source:
+        for number, line in enumerate(source.lines(), 1):
+            if line.startswith(b"#") or not line.strip():
+                continue
+            try:
+                a, b, score = line.decode(encoding).split(delimiter)
+                yield a, b, float(score)
+            except ValueError:
+                _passed_over(pairs, number, line)
+
+
+def _passed_over(path: Any, number: int, line: bytes) -> None:
+    warnings.warn(f"{path}, line {number}: passed over {line[:60]!r}, which is no question", stacklevel=4)
