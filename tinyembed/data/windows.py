@@ -20,9 +20,9 @@ class Windows:
 
         words (B, S), around (B, P), pairs (B, S, P) boolean, negatives (B, K), sentences (B, S)
 
-    Every word has a neighbour: sentences of which one word is left are left out. At the end the last word stands again
-    and again, in sentence -1, and in no pair. The length is what a mean loss is over: the number of pairs, or with
-    per_word the number of words.
+    Sentences of which one word is left are left out, so that every word has a neighbour, but with `lone`. At the end
+    the last word stands again and again, in sentence -1, and in no pair. The length is what a mean loss is over: the
+    number of pairs, or with per_word the number of words.
     """
 
     words: Array
@@ -78,6 +78,7 @@ class WindowBatches:
     negatives   K: how many a block shares
     blocks      B: blocks in a batch
     per_word    an example is a word, not a pair
+    lone        keep words that are alone in their sentence, too
 
     All that is random is drawn afresh in every epoch, from `rng`. An epoch of which thinning out leaves nothing is one
     batch of no blocks.
@@ -90,9 +91,9 @@ class WindowBatches:
 
     def __init__(self, text: Iterable[tuple[Array, Array]], window: int, keep: Array, noise: Array,
                  negatives: int = BLOCK, *, blocks: int = BLOCKS, shrink: bool = True, per_word: bool = False,
-                 rng: np.random.Generator | None = None) -> None:
+                 lone: bool = False, rng: np.random.Generator | None = None) -> None:
         self.text, self.window, self.keep, self.negatives = text, window, keep, negatives
-        self.blocks, self.shrink, self.per_word = blocks, shrink, per_word
+        self.blocks, self.shrink, self.per_word, self.lone = blocks, shrink, per_word, lone
         self.given = 0  # words given out, in all epochs
         self.noise = np.cumsum(noise, dtype=np.float64)
         self.noise /= self.noise[-1]
@@ -109,7 +110,7 @@ class WindowBatches:
         for ids, sentences in self.text:
             stays = self.rng.random(len(ids)) < self.keep[ids]
             ids, sentences = ids[stays], sentences[stays]
-            if len(ids):
+            if len(ids) and not self.lone:
                 as_next = np.concatenate([sentences[1:] == sentences[:-1], [False]])
                 has_neighbour = as_next.copy()
                 has_neighbour[1:] |= as_next[:-1]

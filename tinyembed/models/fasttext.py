@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Tensor, no_grad, unique_inverse
-from ..ops import embedding_bag
+from ..core import Array, Tensor, no_grad
 from ..optim import Adagrad
 from ..vectors import KeyedVectors
-from .word2vec import RATE, WindowModel, Word2Vec
+from .word2vec import RATE, WindowModel, Word2Vec, ragged_rows
 
 
 def ngrams(word: str, min_n: int, max_n: int) -> list[str]:
@@ -45,15 +44,7 @@ class SubwordModel(WindowModel):
     starts: Array
 
     def rows(self, ids: Array) -> Tensor:
-        unique, inverse = unique_inverse(ids.reshape(-1))  # each word is put together once, however often it stands
-        return self.words(unique)[inverse.reshape(ids.shape)]
-
-    def words(self, ids: Array) -> Tensor:
-        """The input vectors of distinct words (U,) -> (U, D)."""
-        lengths = self.starts[ids + 1] - self.starts[ids]
-        offsets = np.cumsum(lengths) - lengths
-        places = np.arange(lengths.sum()) + np.repeat(self.starts[ids] - offsets, lengths)
-        return embedding_bag(self.vectors, self.pieces[places], offsets, mode="mean")
+        return ragged_rows(self.vectors, self.pieces, self.starts, ids, "mean")
 
 
 class SubwordVectors(KeyedVectors):
@@ -149,8 +140,9 @@ class FastText(Word2Vec):
         vectors = np.empty((V, D), np.float32)
         with no_grad():
             for i in range(0, V, 4096):
-                vectors[i:i + 4096] = self.network.words(np.arange(i, min(i + 4096, V))).data
+                vectors[i:i + 4096] = self.network.rows(np.arange(i, min(i + 4096, V))).data
         self.wv = SubwordVectors(keys=self.vocabulary.tokens, vectors=vectors)
+        self.wv.expandos["count"] = self.vocabulary.counts
         self.wv.buckets, self.wv.rows = self.buckets, self.network.vectors.data[self.bucket_rows]
         self.wv.n = (self.subwords["min_n"], self.subwords["max_n"], self.subwords["bucket"])
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
-from ..core import Array, Parameter, Tensor
+from ..core import Array, Parameter, Tensor, unique_inverse
 from ..data import SentenceIds, WindowBatches, Windows
 from ..nn import Module
-from ..ops import embedding, matmul, negative_sampling
+from ..ops import embedding, embedding_bag, matmul, negative_sampling
 from ..optim import Adagrad
-from ..text import LineSentences, Vocabulary, keep_probabilities, noise_distribution
-from ..train import History, evaluate, fit, load_checkpoint, save_checkpoint
+from ..text import keep_probabilities, noise_distribution
+from ..train import evaluate, fit
 from ..vectors import KeyedVectors
+from .base import TextModel, text_of
 
 RATE = 4.0  # Adagrad's learning rate for an alpha of 1
 
@@ -60,7 +60,19 @@ class WindowModel(Module):
         return negative_sampling(x, embedding(self.output, np.concatenate([others, batch.negatives], 1)), weights)
 
 
-class Word2Vec:
+def ragged_rows(table: Parameter, pieces: Array, starts: Array, ids: Array, mode: str) -> Tensor:
+    """For each id i the sum or mean of several rows, pieces[starts[i]:starts[i + 1]]:  ids (…) -> (…, D)
+
+    Each is put together once, however often it stands in ids.
+    """
+    unique, inverse = unique_inverse(ids.reshape(-1))
+    lengths = starts[unique + 1] - starts[unique]
+    offsets = np.cumsum(lengths) - lengths
+    places = np.arange(lengths.sum()) + np.repeat(starts[unique] - offsets, lengths)
+    return embedding_bag(table, pieces[places], offsets, mode=mode)[inverse.reshape(ids.shape)]
+
+
+class Word2Vec(TextModel):
     """Vectors for words, such that words with the same neighbours have similar ones.
 
     sentences        lists of words, gone through several times: a list, `LineSentences(path)` or the like. A list is
@@ -100,56 +112,15 @@ class Word2Vec:
                  shrink_windows: bool = True, held_out: Any = None) -> None:
         if hs:
             raise ValueError("hs=1, hierarchical softmax, is not here; negative sampling (hs=0, negative=5) is")
-        self.settings: dict[str, Any] = {
+        super().__init__({
             "vector_size": vector_size, "alpha": alpha, "window": window, "min_count": min_count, "sample": sample,
             "seed": seed, "min_alpha": min_alpha, "sg": int(sg), "negative": negative, "ns_exponent": ns_exponent,
             "cbow_mean": int(cbow_mean), "epochs": epochs, "max_final_vocab": max_final_vocab,
-            "shrink_windows": bool(shrink_windows)}
-        self.network: Any = None  # a WindowModel, once there is a vocabulary
-        check_settings(self.settings)
-        self.rng = np.random.default_rng(seed)
-        self.vocabulary = Vocabulary([], [])
-        self.history = History()
+            "shrink_windows": bool(shrink_windows)})
         sentences = text_of(sentences, corpus_file)
         if sentences is not None:
             self.build_vocab(sentences)
-            self.train(sentences, epochs=epochs, held_out=held_out)
-
-    def __getattr__(self, name: str) -> Any:
-        """The settings, by gensim's names."""
-        settings = vars(self).get("settings", {})
-        if name in settings:
-            return settings[name]
-        raise AttributeError(f"a {type(self).__name__} has no attribute {name!r}"
-                             + ("; call build_vocab first" if name in ("wv", "network") else ""))
-
-    # -- words ---------------------------------------------------------------------------------------------------------
-
-    def build_vocab(self, corpus_iterable: Any = None, corpus_file: Any = None, update: bool = False) -> None:
-        """Count the words and make a row for each that is frequent enough. With update=True further ones: rows for
-        words that are new, and the counts of the old ones go up."""
-        sentences = text_of(corpus_iterable, corpus_file)
-        if sentences is None:
-            raise ValueError("there is no text: give lists of words, or corpus_file=path")
-        least, most = self.settings["min_count"], self.settings["max_final_vocab"]
-        found = Vocabulary.build(sentences, max_size=most, min_count=max(least, 1), specials=())
-        if not update:
-            if not len(found):
-                raise ValueError(f"no word is seen min_count={least} times or more: give more text, or lower min_count")
-            self.vocabulary = found
-            self._make()
-        else:
-            old = self.vocabulary
-            new = [i for i, token in enumerate(found.tokens) if token not in old]
-            counts = old.counts.copy()
-            for token, count in zip(found.tokens, found.counts):
-                if token in old:
-                    counts[old.index[token]] += count
-            self.vocabulary = Vocabulary(old.tokens + [found.tokens[i] for i in new],
-                                         np.concatenate([counts, found.counts[new]]))
-            if new:
-                self._grow(len(new))
-        self._refresh()
+            self.train(sentences, held_out=held_out)
 
     def _make(self, rows: Any = None) -> None:
         """The tables, as yet untrained, and their optimiser; `rows` is what `_about` says of where they stand."""
@@ -163,14 +134,10 @@ class Word2Vec:
         self.network.vectors.grow(self._drawn(k))
         self.network.output.grow(np.zeros((k, self.vector_size)))
 
-    def _drawn(self, n: int) -> Array:
-        """Uniform in ±1/2D, as in the original."""
-        D = self.settings["vector_size"]
-        return (self.rng.random((n, D), np.float32) - np.float32(0.5)) / np.float32(D)
-
     def _refresh(self) -> None:
         """Let `wv` have the rows as they are now."""
         self.wv = KeyedVectors(keys=self.vocabulary.tokens, vectors=self.network.vectors.data)
+        self.wv.expandos["count"] = self.vocabulary.counts
 
     # -- training ------------------------------------------------------------------------------------------------------
 
@@ -193,13 +160,16 @@ class Word2Vec:
         batches = self._batches(sentences, keep, self.rng)
         per_epoch = max(float(self.vocabulary.counts @ keep) / batches.words, 1)
         held = None if held_out is None else list(self._batches(held_out, np.ones(len(keep)), np.random.default_rng(0)))
-        self.optimizer.lr = start * RATE
         self.history = fit(
             self.network, batches, self.optimizer, epochs=epochs, held_out=held, every=round(per_epoch),
-            schedule=lambda step: max(1 - (1 - end / start) * step / (per_epoch * max(epochs, 1)), end / start),
+            schedule=self._falling(start, end, per_epoch * epochs),
             progress=progress, checkpoint=checkpoint, resume=resume, about=self._about())
         self._refresh()
         return batches.given, int(self.vocabulary.counts.sum()) * epochs
+
+    def _falling(self, start: float, end: float, steps: float) -> Callable[[int], float]:
+        """From start to end in a straight line, as a factor on the optimiser's rate, which is that of `alpha`."""
+        return lambda step: max(start - (start - end) * step / max(steps, 1), end) / float(self.alpha)
 
     def _batches(self, sentences: Any, keep: Array, rng: np.random.Generator) -> WindowBatches:
         return WindowBatches(SentenceIds(sentences, self.vocabulary.index), self.window, keep,
@@ -209,17 +179,6 @@ class Word2Vec:
     def loss_on(self, sentences: Any) -> float:
         """The mean loss on other sentences, with windows and negatives drawn from seed 0."""
         return evaluate(self.network, self._batches(sentences, np.ones(len(self.vocabulary)), np.random.default_rng(0)))
-
-    def untrained(self) -> list[str]:
-        """The words that no training has touched: their vectors are as random as they were made."""
-        squares = np.zeros(len(self.network.vectors))  # of the gradients of each row, summed up by Adagrad
-        for sums in self.optimizer.state[0].arrays or []:
-            squares[:len(sums)] = sums[:, 0]
-        return [self.vocabulary.tokens[i] for i in np.flatnonzero(squares[self.word_rows] == 0)]
-
-    def get_latest_training_loss(self) -> float:
-        """The mean loss in the last epoch."""
-        return self.history.train[-1][1] if self.history.train else float("nan")
 
     def predict_output_word(self, context_words: Iterable[str], topn: int = 10) -> list[tuple[str, float]] | None:
         """The words that such neighbours predict, with softmax probabilities; None if no neighbour is known."""
@@ -231,51 +190,3 @@ class Word2Vec:
         p = np.exp(scores - scores.max(), dtype=np.float64)
         best = np.argsort(-p, kind="stable")[:topn]
         return [(self.vocabulary.tokens[i], float(p[i] / p.sum())) for i in best]
-
-    # -- files ---------------------------------------------------------------------------------------------------------
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write all of the model to one safetensors file: training can go on from it."""
-        save_checkpoint(path, self.network, self.optimizer, about=self._about())
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Any:
-        """The model that `save` wrote."""
-        about = load_checkpoint(path).about
-        if not isinstance(about, dict) or about.get("class") != cls.__name__:
-            raise ValueError(f"{os.fspath(path)} is no {cls.__name__}")
-        model = cls(**about["settings"])
-        model.vocabulary = Vocabulary(about["tokens"], about["counts"])
-        model._make(about.get("rows"))
-        load_checkpoint(path, model.network, model.optimizer)
-        model.rng.bit_generator.state = about["rng"]
-        model._refresh()
-        return model
-
-    def _about(self) -> dict[str, Any]:
-        return {"class": type(self).__name__, "settings": self.settings, "tokens": self.vocabulary.tokens,
-                "counts": self.vocabulary.counts, "rng": self.rng.bit_generator.state}
-
-
-def text_of(sentences: Any, corpus_file: Any) -> Any:
-    """The sentences, or those of a file with one in each line; None if neither is given."""
-    if sentences is not None and corpus_file is not None:
-        raise TypeError("give sentences or corpus_file, not both")
-    if isinstance(sentences, (str, bytes)):
-        raise TypeError("sentences are lists of words; of a string each letter would become a word. "
-                        "text.LineSentences(path) reads a file, text.simple_preprocess(text) cuts a text into words")
-    if sentences is not None and iter(sentences) is sentences:
-        raise TypeError("sentences are gone through several times, and a generator only lasts for one: give a list")
-    return sentences if corpus_file is None else LineSentences(corpus_file)
-
-
-def check_settings(o: dict[str, Any]) -> None:
-    """ValueError for a setting that is no use, naming it."""
-    for name, least in (("vector_size", 1), ("window", 1), ("negative", 1), ("epochs", 0), ("min_count", 0)):
-        if not (isinstance(o[name], (int, np.integer)) and o[name] >= least):
-            raise ValueError(f"{name} is an integer, {least} or more, not {o[name]!r}")
-    for name in ("alpha", "min_alpha", "sample", "ns_exponent"):
-        if not (isinstance(o[name], (int, float)) and np.isfinite(o[name]) and (o[name] >= 0 or name == "ns_exponent")):
-            raise ValueError(f"{name} is a finite number, 0 or more, not {o[name]!r}")
-    if not 0 < o["alpha"] >= o["min_alpha"]:
-        raise ValueError(f"alpha {o['alpha']!r} falls to min_alpha {o['min_alpha']!r}, so it must be larger, and not 0")

@@ -1,0 +1,226 @@
+"""Doc2Vec: a vector for each document, learned like those of words; for new ones, while all else stands still."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..core import Array, Parameter, Tensor
+from ..data import WindowBatches, Windows
+from ..ops import matmul
+from ..optim import Adagrad
+from ..train import fit
+from ..vectors import KeyedVectors
+from .base import TextModel, text_of
+from .word2vec import RATE, WindowModel, Word2Vec, ragged_rows
+
+SELDOM = 4.0  # a document's vector is stepped about once in an epoch, a word's many times: it takes longer steps
+
+
+class TaggedDocument(NamedTuple):
+    """A list of words, and the tags whose vectors they train: names or numbers, mostly one for each document."""
+
+    words: Sequence[str]
+    tags: Sequence[str | int]
+
+
+class DocumentModel(WindowModel):
+    """WindowModel with a third table: documents (T, D), one row for each tag.
+
+    tags (N,), starts (documents + 1,): tags[starts[i]:starts[i + 1]] are the rows of document i. A document is their
+    sum or mean, as a word's neighbours are with CBOW.
+
+        PV-DM     the sum or mean of a word's neighbours and its document's tags is to be near what the word is
+                  predicted as
+        PV-DBOW   the mean of its document's tags is; with_words, a skip-gram model of the words is trained beside it
+    """
+
+    tags: Array
+    starts: Array
+
+    def __init__(self, vectors: Array, documents: Array, V: int, dm: bool, with_words: bool, negative: int,
+                 mean: bool) -> None:
+        super().__init__(vectors, V, True, negative, mean)
+        self.documents, self.dm, self.with_words = Parameter(documents), dm, with_words
+
+    def loss(self, batch: Windows) -> Tensor:
+        """The mean over the words of the batch."""
+        B, S, _ = batch.pairs.shape
+        there = batch.sentences[..., None] >= 0  # (B, S, 1)
+        own = np.broadcast_to(np.eye(S, dtype=bool), (B, S, S)) & there
+        documents = np.maximum(batch.sentences, 0)
+        x = ragged_rows(self.documents, self.tags, self.starts, documents, "sum")
+        number = (self.starts[documents + 1] - self.starts[documents])[..., None]  # of tags
+        if not self.dm:
+            loss = self.attract(x / number.astype(np.float32), batch.words, own, there, batch)
+            return loss + super().loss(batch) if self.with_words else loss
+        x = x + matmul(batch.pairs.astype(np.float32), self.rows(batch.around))
+        if self.mean:
+            x = x / (number + batch.pairs.sum(2)[..., None]).astype(np.float32)
+        return self.attract(x, batch.words, own, there, batch)
+
+
+class Doc2Vec(Word2Vec):
+    """Vectors for documents, such that documents with the same words, in the same company, have similar ones.
+
+    documents    `TaggedDocument(words, tags)`, or anything with these attributes; gone through several times, in the
+                 same order. A list is kept as ids; anything else is read anew in each pass
+    corpus_file  instead: a file with a document in each line, whose tag is the number of its line, from 0
+    dm           1: PV-DM, document and neighbours predict a word; 0: PV-DBOW, the document alone does
+    dm_mean      PV-DM adds up tags and neighbours (0) or takes their mean (1)
+    dbow_words   with dm=0: also train the words' vectors, by skip-gram; else they stay random (`untrained()` says so)
+    epochs       passes over the text, 10 as in gensim
+
+    All other settings are those of `Word2Vec`. After training `dv` has the vectors by tag, `wv` those of words
+    (both `KeyedVectors`), and `infer_vector(words)` makes one for a new document. Several tags on one document share
+    its gradient: PV-DBOW has their mean predict, where gensim has each of them. dm_concat=1 is refused.
+    (Le and Mikolov 2014, "Distributed representations of sentences and documents")
+
+    >>> texts = ["the king rules the land", "the queen rules the land", "a cat eats fish", "a dog eats fish"]
+    >>> documents = [TaggedDocument(text.split(), [i]) for i, text in enumerate(texts * 10)]
+    >>> model = Doc2Vec(documents, vector_size=8, min_count=1, sample=0, dm=0, epochs=40)
+    >>> model.dv.most_similar([model.infer_vector("the queen rules the land".split())], topn=1)[0][0] % 4 in (0, 1)
+    True
+    """
+
+    sg = 0  # an example is a word
+
+    def __init__(self, documents: Any = None, corpus_file: Any = None, vector_size: int = 100,
+                 dm_mean: int | None = None, dm: int = 1, dbow_words: int = 0, dm_concat: int = 0, window: int = 5,
+                 epochs: int = 10, shrink_windows: bool = True, *, alpha: float = 0.025, min_count: int = 5,
+                 sample: float = 1e-3, seed: int = 1, workers: int = 3, min_alpha: float = 1e-4, negative: int = 5,
+                 ns_exponent: float = 0.75, max_final_vocab: int | None = None, hs: int = 0) -> None:
+        if dm_concat or hs:
+            raise ValueError("dm_concat=1 and hs=1 are not here; dm=1 with the mean or sum of the neighbours, and "
+                             "negative sampling, are")
+        TextModel.__init__(self, {
+            "vector_size": vector_size, "dm_mean": dm_mean, "dm": int(dm), "dbow_words": int(dbow_words),
+            "window": window, "epochs": epochs, "shrink_windows": bool(shrink_windows), "alpha": alpha,
+            "min_count": min_count, "sample": sample, "seed": seed, "min_alpha": min_alpha, "negative": negative,
+            "ns_exponent": ns_exponent, "max_final_vocab": max_final_vocab})
+        self.tags: list[list[str | int]] = []  # of each document
+        documents = documents_of(documents, corpus_file)
+        if documents is not None:
+            self.build_vocab(documents)
+            self.train(documents)
+
+    @property
+    def cbow_mean(self) -> bool:
+        """Whether neighbours count by their mean, not their sum."""
+        return self.dm_mean is None or bool(self.dm_mean)
+
+    def build_vocab(self, corpus_iterable: Any = None, corpus_file: Any = None, update: bool = False) -> None:
+        """Count the words and make a row for each that is frequent enough, and one for each tag."""
+        if update:
+            raise ValueError("Doc2Vec does not take further words in; infer_vector makes vectors for new documents, "
+                             "of the words that are known")
+        documents = documents_of(corpus_iterable, corpus_file)
+        self.tags = [_checked_tags(document.tags, i) for i, document in enumerate(documents or ())]
+        super().build_vocab(documents and words_of(documents))
+
+    def _make(self, rows: Any = None) -> None:
+        V = len(self.vocabulary)
+        self.tags = self.tags if rows is None else rows
+        index = {tag: i for i, tag in enumerate(dict.fromkeys(tag for tags in self.tags for tag in tags))}
+        self.word_rows = np.arange(V)
+        self.network = DocumentModel(self._drawn(V), self._drawn(len(index)), V, bool(self.dm), bool(self.dbow_words),
+                                     self.negative, self.cbow_mean)
+        self.network.tags = np.array([index[tag] for tags in self.tags for tag in tags], np.int64)
+        self.network.starts = np.cumsum([0, *map(len, self.tags)])
+        self.optimizer = Adagrad([{"params": [self.network.vectors, self.network.output]},
+                                  {"params": [self.network.documents], "lr": self.alpha * RATE * SELDOM}],
+                                 lr=self.alpha * RATE, per_row=True)
+
+    def _about(self) -> dict[str, Any]:
+        return {**super()._about(), "rows": self.tags}
+
+    def _refresh(self) -> None:
+        super()._refresh()
+        keys = dict.fromkeys(tag for tags in self.tags for tag in tags)
+        self.dv = KeyedVectors(keys=keys, vectors=self.network.documents.data)
+
+    def train(self, corpus_iterable: Any = None, corpus_file: Any = None, total_examples: Any = None,
+              total_words: Any = None, epochs: int | None = None, start_alpha: float | None = None,
+              end_alpha: float | None = None, *, held_out: Any = None, progress: bool = False, checkpoint: Any = None,
+              resume: bool = False) -> tuple[int, int]:
+        """Go `epochs` times through the documents that `build_vocab` has seen; see `Word2Vec.train`. There is no loss
+        on held-out documents: they have no vectors."""
+        documents = documents_of(corpus_iterable, corpus_file)
+        if held_out is not None:
+            raise ValueError("held-out documents have no vectors to predict with; judge infer_vector's")
+        if documents is not None and [[*document.tags] for document in documents] != self.tags:
+            raise ValueError("training goes through the documents that build_vocab has seen, in their order, and these "
+                             "are others: make a new model, or infer_vector for each of them")
+        return super().train(documents and words_of(documents), epochs=epochs, start_alpha=start_alpha,
+                             end_alpha=end_alpha, progress=progress, checkpoint=checkpoint, resume=resume)
+
+    def _batches(self, sentences: Any, keep: Array, rng: np.random.Generator) -> WindowBatches:
+        batches = super()._batches(sentences, keep, rng)
+        batches.lone = batches.per_word = True  # a document predicts its words even where they have no neighbours
+        return batches
+
+    def infer_vector(self, doc_words: Sequence[str], alpha: float | None = None, min_alpha: float | None = None,
+                     epochs: int | None = None) -> Array:
+        """The vector (D,) that a document of these words would have had: it is trained for, all else stands still.
+
+        The same words give the same vector every time, from a start that the model's seed decides. Words that are not
+        in the vocabulary are passed over. alpha, min_alpha, epochs: those of training if None.
+        """
+        if isinstance(doc_words, str):
+            raise TypeError("doc_words is a list of words; of a string each letter would be one: split it first")
+        start, end = self.alpha if alpha is None else alpha, self.min_alpha if min_alpha is None else min_alpha
+        epochs = self.epochs if epochs is None else epochs
+        rng = np.random.default_rng(self.seed)
+        D = self.vector_size
+        network = copy.copy(self.network)
+        network.vectors, network.output = self.network.vectors.data, self.network.output.data  # arrays: not trained
+        network.documents = Parameter((rng.random((1, D), np.float32) - np.float32(0.5)) / np.float32(D))
+        network.tags, network.starts = np.zeros(1, np.int64), np.arange(2)
+        network.with_words = False
+        batches = self._batches([list(doc_words)], np.ones(len(self.vocabulary)), rng)
+        optimizer = Adagrad([network.documents], lr=self.alpha * RATE * SELDOM, per_row=True)
+        fit(network, batches, optimizer, epochs=epochs, progress=False, schedule=self._falling(start, end, epochs))
+        vector: Array = network.documents.data[0]
+        return vector
+
+
+class WordsOf:
+    """The words of documents that are read anew in every pass."""
+
+    def __init__(self, documents: Iterable[Any]) -> None:
+        self.documents = documents
+
+    def __iter__(self) -> Iterator[Any]:
+        return (document.words for document in self.documents)
+
+
+class Lines:
+    """The lines of a file as documents, tagged by number."""
+
+    def __init__(self, lines: Iterable[list[str]]) -> None:
+        self.lines = lines
+
+    def __iter__(self) -> Iterator[TaggedDocument]:
+        return (TaggedDocument(words, [i]) for i, words in enumerate(self.lines))
+
+
+def documents_of(documents: Any, corpus_file: Any) -> Any:
+    """The documents, or those of a file; None if neither is given."""
+    text = text_of(documents, corpus_file)
+    if isinstance(text, (list, tuple)) and text and not hasattr(text[0], "tags"):
+        raise TypeError(f"a document has words and tags, TaggedDocument(words, tags), not {text[0]!r:.60}")
+    return Lines(text) if corpus_file is not None else text
+
+
+def words_of(documents: Any) -> Any:
+    """A list of lists of words, or for what is no list a re-iterable of them."""
+    return [document.words for document in documents] if isinstance(documents, (list, tuple)) else WordsOf(documents)
+
+
+def _checked_tags(tags: Any, i: int) -> list[str | int]:
+    if isinstance(tags, (str, int)) or not len(tags):
+        raise ValueError(f"document {i} has the tags {tags!r}: a list of one or more is expected")
+    return list(tags)
