@@ -21,6 +21,7 @@ import tinyembed as te
 from tinyembed import files, nn
 from tinyembed.text import Vocabulary
 from tinyembed.train import load_checkpoint, save_checkpoint
+from tinyembed.vectors import KeyedVectors
 
 N = 20_000  # rows: enough bytes for a kill to hit
 WORDS = [f"word{i}" for i in range(N)]
@@ -56,8 +57,6 @@ def read_checkpoint(path):
     return version
 
 
-
-
 def read_vocabulary(path):
     counts = Vocabulary.load(path).counts
     assert len(counts) == N and np.unique(counts).size == 1
@@ -74,6 +73,8 @@ WRITERS = {
                       lambda path: version_of(files.read_word2vec(path)[1])),
     "word2vec binary": (lambda path, v: files.write_word2vec(path, WORDS, rows(v), binary=True),
                         lambda path: version_of(files.read_word2vec(path, binary=True)[1])),
+    "keyed vectors": (lambda path, v: KeyedVectors(keys=WORDS, vectors=rows(v)).save(path),
+                      lambda path: version_of(KeyedVectors.load(path).vectors)),
     "GloVe": (lambda path, v: files.write_word2vec(path, WORDS, rows(v), header=False),
               lambda path: version_of(files.read_word2vec(path, header=False)[1])),
 }

@@ -20,7 +20,7 @@ def chunk(sentences):
 
 
 def batches(sentences, window=3, **options):
-    options = {"negatives": 4, "blocks": 2, "rng": np.random.default_rng(0), **options}
+    options = {"negatives": 4, "group": 2, "blocks": 2, "rng": np.random.default_rng(0), **options}
     return list(WindowBatches(chunk(sentences), window, np.ones(V), np.ones(V), **options))
 
 

@@ -145,9 +145,14 @@ def sum_rows_by_id(ids: Array, rows: Array) -> tuple[Array, Array]:
         if short.size == 0:
             break
         out[short] += rows.take(order[starts[short] + r], 0)
-    for run in np.flatnonzero(lengths > SHORT):
-        start, length = starts[run], lengths[run]
-        out[run] = sum_rows(rows.take(order[start:start + length], 0))
+    long = np.flatnonzero(lengths > SHORT)
+    ones = np.ones(CHUNK, rows.dtype)
+    for run, start, length in zip(long.tolist(), starts[long].tolist(), lengths[long].tolist()):
+        same = rows.take(order[start:start + length], 0)
+        if length <= CHUNK:
+            np.matmul(ones[:length], same, out=out[run])
+        else:
+            out[run] = sum_rows(same)
     return unique, out
 
 

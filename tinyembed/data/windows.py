@@ -18,7 +18,9 @@ CHUNK = 1 << 20  # words that are read at a time
 class Windows:
     """B blocks of S words, the P = S + 2w words in and around each, and which of these are neighbours of which.
 
-        words (B, S), around (B, P), pairs (B, S, P) boolean, negatives (B, K), sentences (B, S)
+        words (B, S), around (B, P), pairs (B, S, P) boolean, negatives (G, K), sentences (B, S)
+
+    Each B / G blocks share their K negatives.
 
     Sentences of which one word is left are left out, so that every word has a neighbour, but with `lone`. At the end
     the last word stands again and again, in sentence -1, and in no pair. The length is what a mean loss is over: the
@@ -75,7 +77,8 @@ class WindowBatches:
                 (w itself with shrink=False): near words count more
     keep        (V,) the probability that an occurrence of a word stays; what goes is gone before windows are made
     noise       (V,) what negatives are drawn in proportion to
-    negatives   K: how many a block shares
+    negatives   K
+    group       B / G: how many blocks share negatives; the last batch is filled up to a multiple of it
     blocks      B: blocks in a batch
     per_word    an example is a word, not a pair
     lone        keep words that are alone in their sentence, too
@@ -86,13 +89,15 @@ class WindowBatches:
     >>> text = [(np.array([3, 1, 4, 1, 0, 2]), np.array([0, 0, 0, 0, 1, 1]))]
     >>> batches = WindowBatches(text, 2, np.ones(5), np.ones(5), negatives=4, shrink=False)
     >>> [(len(batch), batch.words.shape, batch.around.shape, batch.negatives.shape) for batch in batches]
-    [(12, (1, 16), (1, 20), (1, 4))]
+    [(12, (8, 16), (8, 20), (1, 4))]
     """
 
     def __init__(self, text: Iterable[tuple[Array, Array]], window: int, keep: Array, noise: Array,
-                 negatives: int = BLOCK, *, blocks: int = BLOCKS, shrink: bool = True, per_word: bool = False,
-                 lone: bool = False, rng: np.random.Generator | None = None) -> None:
-        self.text, self.window, self.keep, self.negatives = text, window, keep, negatives
+                 negatives: int = 24, *, group: int = 8, blocks: int = BLOCKS, shrink: bool = True,
+                 per_word: bool = False, lone: bool = False, rng: np.random.Generator | None = None) -> None:
+        if blocks % group:
+            raise ValueError(f"blocks {blocks} are no multiple of the {group} that share negatives")
+        self.text, self.window, self.keep, self.negatives, self.group = text, window, keep, negatives, group
         self.blocks, self.shrink, self.per_word, self.lone = blocks, shrink, per_word, lone
         self.given = 0  # words given out, in all epochs
         self.noise = np.cumsum(noise, dtype=np.float64)
@@ -124,7 +129,7 @@ class WindowBatches:
 
     def _cut(self, ids: Array, sentences: Array, start: int, stop: int) -> Windows:
         """The words from start to stop, in blocks."""
-        w, B = self.window, -(-(stop - start) // BLOCK)
+        w, B = self.window, -(-(stop - start) // (self.group * BLOCK)) * self.group
         begin, end = max(start - w, 0), min(start + B * BLOCK + w, len(ids))
         around = np.full(B * BLOCK + 2 * w, ids[stop - 1], np.int64)
         number = np.full(len(around), -1)  # of the sentence
@@ -137,5 +142,5 @@ class WindowBatches:
         reach = self.rng.integers(1, w + 1, (B, BLOCK, 1)) if self.shrink else np.full((B, BLOCK, 1), w)
         own = number[:, words, None]
         pairs = (distance <= reach) & (distance > 0) & (own == number[:, None]) & (own >= 0)
-        negatives = self.noise.searchsorted(self.rng.random((B, self.negatives)), "right")
+        negatives = self.noise.searchsorted(self.rng.random((B // self.group, self.negatives)), "right")
         return Windows(around[:, words], around, pairs, negatives, number[:, words], self.per_word)

@@ -17,7 +17,7 @@ from ..vectors import KeyedVectors
 from .base import TextModel, text_of
 from .word2vec import RATE, WindowModel, Word2Vec, ragged_rows
 
-SELDOM = 4.0  # a document's vector is stepped about once in an epoch, a word's many times: it takes longer steps
+SELDOM = 3.0  # a document's vector is stepped about once in an epoch, a word's many times: it takes longer steps
 
 
 class TaggedDocument(NamedTuple):
@@ -157,10 +157,10 @@ class Doc2Vec(Word2Vec):
         return super().train(documents and words_of(documents), epochs=epochs, start_alpha=start_alpha,
                              end_alpha=end_alpha, progress=progress, checkpoint=checkpoint, resume=resume)
 
-    def _batches(self, sentences: Any, keep: Array, rng: np.random.Generator) -> WindowBatches:
-        batches = super()._batches(sentences, keep, rng)
-        batches.lone = batches.per_word = True  # a document predicts its words even where they have no neighbours
-        return batches
+    def _batches(self, sentences: Any, keep: Array, rng: np.random.Generator, **options: Any) -> WindowBatches:
+        # A document predicts its words even where they have no neighbours. It is a few blocks long: if these shared
+        # their negatives it would meet too few words that are not its own.
+        return super()._batches(sentences, keep, rng, negatives=16, group=1, lone=True)
 
     def infer_vector(self, doc_words: Sequence[str], alpha: float | None = None, min_alpha: float | None = None,
                      epochs: int | None = None) -> Array:

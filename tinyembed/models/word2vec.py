@@ -17,7 +17,7 @@ from ..train import evaluate, fit
 from ..vectors import KeyedVectors
 from .base import TextModel, text_of
 
-RATE = 4.0  # Adagrad's learning rate for an alpha of 1
+RATE = 8.0  # Adagrad's learning rate for an alpha of 1
 
 
 class WindowModel(Module):
@@ -29,7 +29,7 @@ class WindowModel(Module):
         CBOW        the sum or mean of a word's neighbours is to be near what it is predicted as
 
     "Near" is `negative_sampling`: a large dot product for these, small ones for `negative` words drawn at random for
-    each pair. A block's K negatives stand for as many of its draws each as it takes.
+    each pair. The K negatives that blocks share stand for as many draws each as it takes.
     """
 
     def __init__(self, vectors: Array, V: int, sg: bool, negative: float, mean: bool) -> None:
@@ -54,10 +54,11 @@ class WindowModel(Module):
     def attract(self, x: Tensor, others: Array, pairs: Array, count: Array, batch: Windows) -> Tensor:
         """x (B, S, D) near the words `others` (B, Q) where `pairs` (B, S, Q) says so, and far from the negatives, which
         count for `count` (B, S, 1) pairs each word."""
-        K, total = batch.negatives.shape[1], max(len(batch), 1)
-        weights = np.concatenate([pairs, np.repeat(count * np.float32(-self.negative / K), K, 2)], 2, dtype=np.float32)
-        weights /= total
-        return negative_sampling(x, embedding(self.output, np.concatenate([others, batch.negatives], 1)), weights)
+        (B, S, D), (G, K), total = x.shape, batch.negatives.shape, np.float32(max(len(batch), 1))
+        near = negative_sampling(x, embedding(self.output, others), pairs / total)
+        N = B * S // max(G, 1)  # words that share negatives
+        weights = np.repeat(count.reshape(G, N, 1) * np.float32(-self.negative / K) / total, K, 2)
+        return near + negative_sampling(x.reshape((G, N, D)), embedding(self.output, batch.negatives), weights)
 
 
 def ragged_rows(table: Parameter, pieces: Array, starts: Array, ids: Array, mode: str) -> Tensor:
@@ -171,10 +172,10 @@ class Word2Vec(TextModel):
         """From start to end in a straight line, as a factor on the optimiser's rate, which is that of `alpha`."""
         return lambda step: max(start - (start - end) * step / max(steps, 1), end) / float(self.alpha)
 
-    def _batches(self, sentences: Any, keep: Array, rng: np.random.Generator) -> WindowBatches:
+    def _batches(self, sentences: Any, keep: Array, rng: np.random.Generator, **options: Any) -> WindowBatches:
         return WindowBatches(SentenceIds(sentences, self.vocabulary.index), self.window, keep,
                              noise_distribution(self.vocabulary.counts, self.ns_exponent), shrink=self.shrink_windows,
-                             per_word=not self.sg, rng=rng)
+                             per_word=not self.sg, rng=rng, **options)
 
     def loss_on(self, sentences: Any) -> float:
         """The mean loss on other sentences, with windows and negatives drawn from seed 0."""

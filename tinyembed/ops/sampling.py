@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core import Array, ValueAndVjp, in_halves, primitive
+from ..core import Array, ValueAndVjp, primitive
 
 FAR = 80.0  # exp of it is finite in float32, and softplus(-FAR) is 0 to the last digit of any sum
-THREADS = 16  # operations on an entry weigh as much as so many passes over the memory it lies in
 
 
 @primitive
@@ -26,37 +25,18 @@ def negative_sampling(x: Array, z: Array, weights: Array) -> ValueAndVjp:
             np.shape(weights) != (*x.shape[:2], z.shape[1]):
         raise ValueError(f"x (B, S, D), z (B, Q, D) and weights (B, S, Q) do not go together: weights are "
                          f"{np.shape(weights)}")
-    B, S, _ = x.shape
     weights = np.asarray(weights, x.dtype)
-    u = np.empty((B, S, z.shape[1]), x.dtype)  # the gradient of the products
-    losses = np.zeros(B)
-    work = THREADS * u.nbytes
-
-    def forward(start: int, stop: int) -> None:
-        b = slice(start, stop)
-        v, a = np.matmul(x[b], z[b].transpose(0, 2, 1), out=u[b]), weights[b]
-        negative = a < 0
-        np.negative(v, out=v, where=negative)
-        np.clip(v, -FAR, FAR, out=v)
-        t = np.exp(v)
-        t += 1
-        size = np.abs(a)
-        losses[b] = np.einsum("bsq,bsq->b", np.log(t) - v, size)
-        np.divide(a, t, out=v)
-        np.negative(v, out=v)
-
-    in_halves(forward, B, work)
+    v = np.matmul(x, z.transpose(0, 2, 1))
+    np.negative(v, out=v, where=weights < 0)
+    np.clip(v, -FAR, FAR, out=v)
+    t = np.exp(v)
+    t += 1
+    loss = np.einsum("bsq,bsq->b", np.log(t) - v, np.abs(weights)).sum(dtype=np.float64)
+    u = np.divide(weights, t, out=v)  # the gradient of the products
+    np.negative(u, out=u)
 
     def vjp(g: Array) -> tuple[Array, Array, None]:
-        gx, gz = np.empty_like(x), np.empty_like(z)
+        ug = u if g == 1 else u * g
+        return np.matmul(ug, z), np.matmul(ug.transpose(0, 2, 1), x), None
 
-        def backward(start: int, stop: int) -> None:
-            b = slice(start, stop)
-            ub = u[b] if g == 1 else u[b] * g
-            np.matmul(ub, z[b], out=gx[b])
-            np.matmul(ub.transpose(0, 2, 1), x[b], out=gz[b])
-
-        in_halves(backward, B, work)
-        return gx, gz, None
-
-    return np.asarray(losses.sum(), x.dtype), vjp
+    return np.asarray(loss, x.dtype), vjp

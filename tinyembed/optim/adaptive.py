@@ -40,13 +40,15 @@ class Adagrad(Optimizer):
         s, = states
         if o.weight_decay:
             g = g + w.dtype.type(o.weight_decay) * w
-        d = g * g
-        s += np.mean(d, -1, keepdims=True) if o.per_row else d
+        s += np.einsum("...d,...d->...", g, g)[..., None] / g.shape[-1] if o.per_row else g * g
         d = np.sqrt(s)
         d += max(o.eps, float(np.finfo(w.dtype).tiny))  # 0 / 0 is 0 here
-        d = g / d
-        d *= o.rate
-        w -= d
+        if o.per_row:
+            w -= g * (o.rate / d)
+        else:
+            np.divide(g, d, out=d)
+            d *= o.rate
+            w -= d
 
     def state_shape(self, o: Any, p: Parameter) -> tuple[int, ...]:
         return (*p.shape[:1], *(1 for _ in p.shape[1:])) if o.per_row else p.shape
