@@ -782,3 +782,20 @@ def test_an_error_in_the_second_thread_is_raised_in_the_first(monkeypatch):
 
     with pytest.raises(ZeroDivisionError, match="second half"):
         threads.in_halves(work, 10, nbytes=threads.LARGE)
+
+
+def test_a_gradient_that_nobody_wants_is_not_computed():
+    called = []
+
+    @te.primitive
+    def product(x, y):
+        return x * y, lambda g: (lambda: (called.append("x"), g * y)[1], lambda: (called.append("y"), g * x)[1])
+
+    try:
+        x, y = te.Tensor([2.0], requires_grad=True), te.Tensor([3.0])
+        product(x, y).backward()
+        assert called == ["x"] and x.grad == [3.0]
+        product(x, x).backward()
+        assert called == ["x", "x", "y"] and x.grad == [7.0]
+    finally:
+        del te.OPS["product"]

@@ -259,7 +259,8 @@ def primitive(forward: Callable[..., ValueAndVjp] | None = None, *, rows: bool =
     `forward(*args, **options)` gets arrays for tensors. It returns `(y, vjp)`; `vjp(g)` returns one entry for each
     positional argument: dL/dx for g = dL/dy, or None for a constant (trailing ones may be left out; for a list of
     tensors, a list). An entry is a fresh array, `g` or a view of `g`; nothing is ever written into `g`. The entry may
-    still have y's broadcast shape and y's dtype: the engine sums over broadcast axes and casts.
+    still have y's broadcast shape and y's dtype: the engine sums over broadcast axes and casts. One that costs much may
+    be a lambda without arguments, which is called only if its input wants a gradient.
 
     `rows=True` (the lookups) gives the first argument as its row reader instead of its table.
 

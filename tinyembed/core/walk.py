@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Callable
 from heapq import heappop, heappush
+from types import FunctionType
 from typing import Any, cast
 
 import numpy as np
@@ -91,6 +92,8 @@ def _pair(node: Node, parents: list[Any], entries: Any, g: Array) -> list[tuple[
     for parent, entry in zip(parents, entries):
         if parent is None or entry is None:
             continue
+        if type(entry) is FunctionType:
+            entry = entry()
         for x, gx in zip(parent, entry) if type(parent) is tuple else ((parent, entry),):
             if x is None or gx is None:
                 continue

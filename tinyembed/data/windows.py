@@ -99,6 +99,9 @@ class WindowBatches:
             raise ValueError(f"blocks {blocks} are no multiple of the {group} that share negatives")
         self.text, self.window, self.keep, self.negatives, self.group = text, window, keep, negatives, group
         self.blocks, self.shrink, self.per_word, self.lone = blocks, shrink, per_word, lone
+        distance = np.abs(np.arange(BLOCK + 2 * window) - window - np.arange(BLOCK)[:, None])[:, None]  # (S, 1, P)
+        # (S, w, P): which words around a block are neighbours of each of its words, for each reach.
+        self.near = (distance > 0) & (distance <= np.arange(1, window + 1)[:, None])
         self.given = 0  # words given out, in all epochs
         self.noise = np.cumsum(noise, dtype=np.float64)
         self.noise /= self.noise[-1]
@@ -138,9 +141,9 @@ class WindowBatches:
         places = np.arange(B)[:, None] * BLOCK + np.arange(BLOCK + 2 * w)  # (B, P)
         words = slice(w, w + BLOCK)
         around, number = around[places], number[places]
-        distance = np.abs(np.arange(BLOCK + 2 * w) - w - np.arange(BLOCK)[:, None])  # (S, P)
-        reach = self.rng.integers(1, w + 1, (B, BLOCK, 1)) if self.shrink else np.full((B, BLOCK, 1), w)
+        reach = self.rng.integers(1, w + 1, (B, BLOCK)) if self.shrink else np.full((B, BLOCK), w)
+        pairs = self.near[np.arange(BLOCK), reach - 1]  # (B, S, P)
         own = number[:, words, None]
-        pairs = (distance <= reach) & (distance > 0) & (own == number[:, None]) & (own >= 0)
+        pairs &= np.where(own < 0, -2, own) == number[:, None]
         negatives = self.noise.searchsorted(self.rng.random((B // self.group, self.negatives)), "right")
         return Windows(around[:, words], around, pairs, negatives, number[:, words], self.per_word)

@@ -48,19 +48,17 @@ class DocumentModel(WindowModel):
 
     def loss(self, batch: Windows) -> Tensor:
         """The mean over the words of the batch."""
-        B, S, _ = batch.pairs.shape
         there = batch.sentences[..., None] >= 0  # (B, S, 1)
-        own = np.broadcast_to(np.eye(S, dtype=bool), (B, S, S)) & there
         documents = np.maximum(batch.sentences, 0)
         x = ragged_rows(self.documents, self.tags, self.starts, documents, "sum")
         number = (self.starts[documents + 1] - self.starts[documents])[..., None]  # of tags
         if not self.dm:
-            loss = self.attract(x / number.astype(np.float32), batch.words, own, there, batch)
+            loss = self.predict(x / number.astype(np.float32), there, batch)
             return loss + super().loss(batch) if self.with_words else loss
         x = x + matmul(batch.pairs.astype(np.float32), self.rows(batch.around))
         if self.mean:
             x = x / (number + batch.pairs.sum(2)[..., None]).astype(np.float32)
-        return self.attract(x, batch.words, own, there, batch)
+        return self.predict(x, there, batch)
 
 
 class Doc2Vec(Word2Vec):

@@ -10,7 +10,7 @@ import numpy as np
 from ..core import Array, Parameter, Tensor, unique_inverse
 from ..data import SentenceIds, WindowBatches, Windows
 from ..nn import Module
-from ..ops import embedding, embedding_bag, matmul, negative_sampling
+from ..ops import embedding, embedding_bag, log_sigmoid, matmul, negative_sampling
 from ..optim import Adagrad
 from ..text import keep_probabilities, noise_distribution
 from ..train import evaluate, fit
@@ -43,22 +43,29 @@ class WindowModel(Module):
 
     def loss(self, batch: Windows) -> Tensor:
         """The mean over the pairs of the batch, or with CBOW over its words."""
-        B, S, _ = batch.pairs.shape
         count = batch.pairs.sum(2, dtype=np.float32)[..., None]  # (B, S, 1) neighbours
         if self.sg:
             return self.attract(self.rows(batch.words), batch.around, batch.pairs, count, batch)
         share = batch.pairs / np.maximum(count, 1) if self.mean else batch.pairs.astype(np.float32)
-        own = np.broadcast_to(np.eye(S, dtype=bool), (B, S, S)) & (count > 0)
-        return self.attract(matmul(share, self.rows(batch.around)), batch.words, own, count > 0, batch)
+        return self.predict(matmul(share, self.rows(batch.around)), count > 0, batch)
+
+    def predict(self, x: Tensor, there: Array, batch: Windows) -> Tensor:
+        """x (B, S, D) near the words themselves, but for those of which there (B, S, 1) is False."""
+        products = (x * embedding(self.output, batch.words)).sum(2)
+        near = (log_sigmoid(products) * (there[..., 0] / np.float32(-max(len(batch), 1)))).sum()
+        return near + self.repel(x, there, batch)
 
     def attract(self, x: Tensor, others: Array, pairs: Array, count: Array, batch: Windows) -> Tensor:
-        """x (B, S, D) near the words `others` (B, Q) where `pairs` (B, S, Q) says so, and far from the negatives, which
-        count for `count` (B, S, 1) pairs each word."""
-        (B, S, D), (G, K), total = x.shape, batch.negatives.shape, np.float32(max(len(batch), 1))
-        near = negative_sampling(x, embedding(self.output, others), pairs / total)
+        """x (B, S, D) near the words `others` (B, Q) where `pairs` (B, S, Q) says so, count (B, S, 1) of them each."""
+        near = negative_sampling(x, embedding(self.output, others), pairs / np.float32(max(len(batch), 1)))
+        return near + self.repel(x, count, batch)
+
+    def repel(self, x: Tensor, count: Array, batch: Windows) -> Tensor:
+        """x (B, S, D) far from the negatives, as many times as count (B, S, 1) says."""
+        (B, S, D), (G, K) = x.shape, batch.negatives.shape
         N = B * S // max(G, 1)  # words that share negatives
-        weights = np.repeat(count.reshape(G, N, 1) * np.float32(-self.negative / K) / total, K, 2)
-        return near + negative_sampling(x.reshape((G, N, D)), embedding(self.output, batch.negatives), weights)
+        each = count.reshape(G, N, 1) * np.float32(-self.negative / K / max(len(batch), 1))
+        return negative_sampling(x.reshape((G, N, D)), embedding(self.output, batch.negatives), np.repeat(each, K, 2))
 
 
 def ragged_rows(table: Parameter, pieces: Array, starts: Array, ids: Array, mode: str) -> Tensor:

@@ -37,8 +37,8 @@ def matmul(x: Array, y: Array) -> ValueAndVjp:
             return g[..., None] * y, np.matmul(np.swapaxes(x, -1, -2), g[..., None])[..., 0]
         if y.ndim == 2:
             flat = as_matrix(g)
-            return (flat @ y.T).reshape(x.shape), as_matrix(x).T @ flat
-        return np.matmul(g, np.swapaxes(y, -1, -2)), np.matmul(np.swapaxes(x, -1, -2), g)
+            return lambda: (flat @ y.T).reshape(x.shape), lambda: as_matrix(x).T @ flat
+        return lambda: np.matmul(g, np.swapaxes(y, -1, -2)), lambda: np.matmul(np.swapaxes(x, -1, -2), g)
 
     return z, vjp
 
@@ -58,8 +58,7 @@ def linear(x: Array, W: Array, b: Array | None = None) -> ValueAndVjp:
 
     def vjp(g: Array) -> tuple[Any, ...]:
         g2 = as_matrix(g)
-        entries = (g2 @ W).reshape(x.shape), g2.T @ x2
-        return entries if b is None else (*entries, sum_rows(g2))
+        return lambda: (g2 @ W).reshape(x.shape), lambda: g2.T @ x2, None if b is None else sum_rows(g2)
 
     return y.reshape(*x.shape[:-1], len(W)), vjp
 
