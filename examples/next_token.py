@@ -116,17 +116,9 @@ def draw(path: str, history: te.train.History, table: np.ndarray, vocabulary: Vo
     left.legend()
     words = [i for i, token in enumerate(vocabulary.tokens) if token.isalpha() and len(token) > 2][:700]
     rows = table[words] / np.linalg.norm(table[words], axis=1, keepdims=True)
-    points = te.vectors.pca(rows)
-    extent = np.ptp(points, axis=0)
-    taken: list[tuple[float, float, int]] = []
-    for i, point in zip(words, points):
-        word, (x, y) = vocabulary.tokens[i], point / extent
-        if all(abs(x - x2) > 0.0055 * (len(word) + n) or abs(y - y2) > 0.018 for x2, y2, n in taken):
-            taken.append((x, y, len(word)))  # no more frequent word stands there
-            right.text(*point, word, fontsize=8, ha="center", va="center")
-    right.set(xlim=(points[:, 0].min() - 0.05, points[:, 0].max() + 0.05), title="Rows of frequent words, by direction",
-              ylim=(points[:, 1].min() - 0.05, points[:, 1].max() + 0.05),
-              xlabel="first principal component", ylabel="second principal component")
+    te.vectors.draw(te.vectors.pca(rows), [vocabulary.tokens[i] for i in words], axes=right,
+                    title="Rows of frequent words, by direction", xlabel="first principal component",
+                    ylabel="second principal component")
     figure.savefig(path, dpi=100)
     print(f"picture: {path}")
 

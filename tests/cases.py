@@ -479,6 +479,22 @@ def negative_sampling(x, z, weights):
 
 case("negative_sampling", contrasted, negative_sampling)
 
+
+def mapped_points(d):
+    N = d.side()
+    P = np.abs(d.normal((N, N)))
+    return call(d.normal((N, 2)), P=(P + P.T) * (1 - np.eye(N)))
+
+
+def neighbourhood_kl(Y, P):
+    n = np.array([[1 / (1 + float((a - b) @ (a - b))) for b in Y] for a in Y]).reshape(P.shape)
+    q = n * (1 - np.eye(len(Y)))
+    q = q / q.sum() if q.sum() else q
+    return np.asarray(math.fsum(p * math.log(p / q[i, j]) for (i, j), p in np.ndenumerate(P) if p > 0))
+
+
+case("neighbourhood_kl", mapped_points, neighbourhood_kl)
+
 # -- norms and losses --------------------------------------------------------------------------------------------------
 
 

@@ -31,6 +31,7 @@ from .elementwise import (
 from .linalg import einsum, linear, matmul
 from .lookup import as_ids, embedding, getitem, project_rows
 from .losses import bce_with_logits, cross_entropy, mse
+from .neighbourhood import neighbourhood_kl
 from .normalise import (
     cosine_similarity,
     dropout,
@@ -64,7 +65,7 @@ __all__ = [
     "cross_entropy", "cumsum", "divide", "dropout", "einsum", "embedding", "embedding_bag", "exp", "expand_dims",
     "expm1", "flatten", "flip", "gelu", "getitem", "l2_normalise", "layer_norm", "linear", "log", "log1p",
     "log_sigmoid", "log_softmax", "logsumexp", "matmul", "max", "maximum", "mean", "min", "minimum", "mse", "multiply",
-    "negative", "negative_sampling", "pad", "power", "prod", "project_rows", "relu", "reshape", "rms_norm", "rotate",
-    "sigmoid", "sign", "silu", "softmax", "softplus", "split", "sqrt", "squeeze", "stack", "std", "subtract", "sum",
-    "swapaxes", "take_along_axis", "tanh", "transpose", "var", "where",
+    "negative", "negative_sampling", "neighbourhood_kl", "pad", "power", "prod", "project_rows", "relu", "reshape",
+    "rms_norm", "rotate", "sigmoid", "sign", "silu", "softmax", "softplus", "split", "sqrt", "squeeze", "stack", "std",
+    "subtract", "sum", "swapaxes", "take_along_axis", "tanh", "transpose", "var", "where",
 ]
