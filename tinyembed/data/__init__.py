@@ -3,8 +3,9 @@
 from .batches import NextTokenBatches, split_documents
 from .cooccurrence import CooccurrenceBatches, Cooccurrences, cooccurrences
 from .planted import Planted, planted_corpus
-from .prose import python_docs
+from .prose import paragraphs, python_docs, python_docstrings
 from .windows import SentenceIds, WindowBatches, Windows
 
 __all__ = ["CooccurrenceBatches", "Cooccurrences", "NextTokenBatches", "Planted", "SentenceIds", "WindowBatches",
-           "Windows", "cooccurrences", "planted_corpus", "python_docs", "split_documents"]
+           "Windows", "cooccurrences", "paragraphs", "planted_corpus", "python_docs", "python_docstrings",
+           "split_documents"]

@@ -13,6 +13,9 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
+
+from ..text import simple_preprocess
 
 _NOT_LIBRARY = {"test", "tests", "idle_test", "site-packages", "dist-packages"}  # folders that are left out
 _TOPICS = "pydoc_data/topics.py"  # a dict from each topic of help() to its text
@@ -40,23 +43,61 @@ def python_docs(roots: Iterable[str | os.PathLike[str]] | None = None) -> list[s
     >>> len(documents) > 100, sum(len(document.split()) for document in documents) > 100_000
     (True, True)
     """
+    documents = [text for name, source in _sources(roots) for text in map(_prose, _texts(name, source)) if text]
+    return documents or _nothing(roots)
+
+
+def python_docstrings(roots: Iterable[str | os.PathLike[str]] | None = None) -> list[tuple[str, str]]:
+    """Collect (name, docstring) of the functions, classes and methods of Python's own library, sorted by module.
+
+    Names are dotted, such as "json.dumps"; roots and errors are those of `python_docs`, and so is what is left out.
+
+    >>> dict(python_docstrings())["json.dumps"][:33]
+    'Serialize ``obj`` to a JSON forma'
+    """
+    entries = []
+    for file, source in _sources(roots):
+        module = file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        if (tree := _parsed(source)) is not None:
+            entries += [(f"{module}.{name}", text) for name, docstring in _docstrings(tree)
+                        if name and (text := _prose(docstring))]
+    return entries or _nothing(roots)
+
+
+def paragraphs(path: str | os.PathLike[str] | None = None) -> list[list[str]]:
+    """The paragraphs of a text as lists of words (`text.simple_preprocess`): of the file at path, in UTF-8, or of
+    `python_docs()` if that is None. Blank lines part paragraphs; those of less than two words are left out.
+
+    Raises OSError and UnicodeDecodeError for files that cannot be read, ValueError for a text without paragraphs.
+
+    >>> any({"returns", "list"} <= set(words) for words in paragraphs())
+    True
+    """
+    texts = python_docs() if path is None else [Path(path).read_text("utf-8")]
+    found = [words for text in texts for part in _BLANK_LINES.split(text) if len(words := simple_preprocess(part)) > 1]
+    if not found:
+        raise ValueError(f"{path}: there is no paragraph of two words or more")
+    return found
+
+
+def _nothing(roots: Any) -> Any:
+    raise FileNotFoundError(
+        f"no documentation found in {list(map(str, _standard_library() if roots is None else roots))}: this Python may "
+        "come without its source files. Pass roots=[...] with a folder or zip file that holds a standard library, or "
+        "use a list of texts of your own instead"
+    )
+
+
+def _sources(roots: Iterable[str | os.PathLike[str]] | None) -> Iterator[tuple[str, bytes]]:
+    """The modules of all roots; of those that are in two, the first."""
     if isinstance(roots, (str, os.PathLike)):
         raise TypeError(f"roots takes a list of folders or zip files, got {roots!r} alone: write [{roots!r}]")
-    places = [Path(root) for root in (_standard_library() if roots is None else roots)]
-    documents: list[str] = []
     seen: set[str] = set()
-    for place in places:
-        for name, source in _modules(place):
+    for place in _standard_library() if roots is None else roots:
+        for name, source in _modules(Path(place)):
             if name not in seen:
                 seen.add(name)
-                documents += filter(None, map(_prose, _texts(name, source)))
-    if not documents:
-        raise FileNotFoundError(
-            f"no documentation found in {[str(place) for place in places]}: this Python may come without its source "
-            "files. Pass roots=[...] with a folder or zip file that holds a standard library, or use a list of texts "
-            "of your own instead"
-        )
-    return documents
+                yield name, source
 
 
 def _standard_library() -> list[str]:
@@ -97,30 +138,39 @@ def _modules(root: Path) -> Iterator[tuple[str, bytes]]:
 
 def _texts(name: str, source: bytes) -> list[str]:
     """The texts of one module: its topics if it is the module of the topics, else its docstrings as one text."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd escapes in somebody else's strings
-            tree = ast.parse(source)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
+    if (tree := _parsed(source)) is None:
         return []
     if name != _TOPICS:
-        return ["\n\n".join(_docstrings(tree))]
+        return ["\n\n".join(text for _, text in _docstrings(tree))]
     dicts = [node.value for node in tree.body if isinstance(node, (ast.Assign, ast.AnnAssign))]
     values = [value for topics in dicts if isinstance(topics, ast.Dict) for value in topics.values]
     return [value.value for value in values if isinstance(value, ast.Constant) and isinstance(value.value, str)]
 
 
-def _docstrings(tree: ast.Module) -> Iterator[str]:
-    """The docstrings of a module and of what it defines, in the order of the source, without their indentation."""
-    stack: list[ast.AST] = [tree]
+def _parsed(source: bytes) -> ast.Module | None:
+    """The syntax tree of a module, or None for what is none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd escapes in somebody else's strings
+            return ast.parse(source)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return None
+
+
+def _docstrings(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """The docstrings of a module ("") and of what it defines (its dotted name there), in the order of the source,
+    without their indentation."""
+    stack: list[tuple[str, ast.AST]] = [("", tree)]
     while stack:
-        node = stack.pop()
+        name, node = stack.pop()
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            name = f"{name}.{node.name}".lstrip(".")
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             docstring = ast.get_docstring(node)
             if docstring:
-                yield docstring
+                yield name, docstring
         for field in ("cases", "finalbody", "orelse", "handlers", "body"):  # the last on the stack is the first read
-            stack.extend(reversed(getattr(node, field, [])))
+            stack.extend((name, child) for child in reversed(getattr(node, field, [])))
 
 
 def _prose(text: str) -> str:
