@@ -64,7 +64,7 @@ def test_the_loss_of_a_batch_is_that_of_its_pairs_one_by_one(sg, mean):
             x = [(W[batch.words[b, i]], C[j]) for j in around] if sg else \
                 [((W[around].mean(0) if mean else W[around].sum(0)), C[batch.words[b, i]])]
             for a, c in x:
-                total += np.log1p(np.exp(-a @ c)) + 5 * np.log1p(np.exp(C[batch.negatives[b // 8]] @ a)).mean()
+                total += np.log1p(np.exp(-a @ c)) + 5 * np.log1p(np.exp(C[batch.negatives[b // 4]] @ a)).mean()
     assert model.network.loss(batch).item() == pytest.approx(total / len(batch), rel=1e-5)
 
 

@@ -89,11 +89,11 @@ class WindowBatches:
     >>> text = [(np.array([3, 1, 4, 1, 0, 2]), np.array([0, 0, 0, 0, 1, 1]))]
     >>> batches = WindowBatches(text, 2, np.ones(5), np.ones(5), negatives=4, shrink=False)
     >>> [(len(batch), batch.words.shape, batch.around.shape, batch.negatives.shape) for batch in batches]
-    [(12, (8, 16), (8, 20), (1, 4))]
+    [(12, (4, 16), (4, 20), (1, 4))]
     """
 
     def __init__(self, text: Iterable[tuple[Array, Array]], window: int, keep: Array, noise: Array,
-                 negatives: int = 24, *, group: int = 8, blocks: int = BLOCKS, shrink: bool = True,
+                 negatives: int = 32, *, group: int = 4, blocks: int = BLOCKS, shrink: bool = True,
                  per_word: bool = False, lone: bool = False, rng: np.random.Generator | None = None) -> None:
         if blocks % group:
             raise ValueError(f"blocks {blocks} are no multiple of the {group} that share negatives")

@@ -45,7 +45,8 @@ class GloVe(TextModel):
     vector_size   D
     window        the largest distance of a neighbour; one at distance d counts 1 / d
     min_count, max_final_vocab   words seen less often, and all but the most frequent, are left out
-    x_max, alpha  f(X) = min(1, (X / x_max)^alpha) is what an entry X of the matrix weighs
+    x_max, alpha  f(X) = min(1, (X / x_max)^alpha) is what an entry X of the matrix weighs. 100 is for texts of
+                  billions of words; of a small one, in which few pairs are that frequent, more is learnt with 10
     lr            of Adagrad, with one sum of squares a row
     epochs        passes over the entries of the matrix, in another order each time
     seed          the same seed, text and machine give the same bytes, in every process

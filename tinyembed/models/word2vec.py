@@ -17,7 +17,8 @@ from ..train import evaluate, fit
 from ..vectors import KeyedVectors
 from .base import TextModel, text_of
 
-RATE = 8.0  # Adagrad's learning rate for an alpha of 1
+RATE = 9.0  # Adagrad's learning rate for an alpha of 1
+NEGATIVES = (24, 32)  # that 64 words share, with CBOW and with skip-gram, of which each word is several examples
 
 
 class WindowModel(Module):
@@ -180,9 +181,9 @@ class Word2Vec(TextModel):
         return lambda step: max(start - (start - end) * step / max(steps, 1), end) / float(self.alpha)
 
     def _batches(self, sentences: Any, keep: Array, rng: np.random.Generator, **options: Any) -> WindowBatches:
+        options = {"negatives": NEGATIVES[self.sg], "shrink": self.shrink_windows, "per_word": not self.sg, **options}
         return WindowBatches(SentenceIds(sentences, self.vocabulary.index), self.window, keep,
-                             noise_distribution(self.vocabulary.counts, self.ns_exponent), shrink=self.shrink_windows,
-                             per_word=not self.sg, rng=rng, **options)
+                             noise_distribution(self.vocabulary.counts, self.ns_exponent), rng=rng, **options)
 
     def loss_on(self, sentences: Any) -> float:
         """The mean loss on other sentences, with windows and negatives drawn from seed 0."""
