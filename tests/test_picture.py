@@ -41,6 +41,20 @@ def test_labels_do_not_overlap_and_the_first_is_there(tmp_path, groups):
     assert (tmp_path / "b.png").read_bytes() == data
 
 
+def test_a_dozen_groups_can_be_told_apart(tmp_path):
+    pytest.importorskip("matplotlib")
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    FigureCanvasPdf(figure)
+    axes, names = figure.add_subplot(), [f"_{i % 12}" for i in range(80)]
+    draw(POINTS, WORDS, groups=names, axes=axes)
+    looks = {(tuple(dots.get_facecolor()[0]), dots.get_paths()[0].vertices.tobytes()) for dots in axes.collections}
+    assert len(looks) == len(axes.get_legend().get_texts()) == 12
+    assert all(dots.get_sizes()[0] > 0 for dots in axes.collections)
+
+
 def test_one_point_and_equal_points_and_dollar_signs_are_drawn(tmp_path):
     pytest.importorskip("matplotlib")
     draw([[1.0, 1.0]], ["$alone"], tmp_path / "a.png")

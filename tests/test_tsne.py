@@ -77,3 +77,21 @@ def test_equal_vectors_and_far_ones_give_a_map():
 def test_bad_input_is_refused_with_a_reason(vectors, options, reason):
     with pytest.raises(ValueError, match=reason):
         tsne(vectors, **options)
+
+
+def test_a_large_mean_changes_nothing():
+    X, _ = clusters(4, 10)
+    np.testing.assert_allclose(neighbourhoods(X + 1e6, 5), neighbourhoods(X, 5), atol=1e-8)
+
+
+def test_ctrl_c_in_the_first_phase_ends_it(monkeypatch):
+    import sys
+    module, calls = sys.modules["tinyembed.vectors.tsne"], []
+
+    def interrupted(model, batches, *args, **options):
+        calls.append(float(batches[0][0].sum()))
+        return te.train.History(interrupted=True)
+
+    monkeypatch.setattr(module, "fit", interrupted)
+    tsne(clusters(4, 10)[0], perplexity=5)
+    assert calls == [pytest.approx(12)]  # the exaggerated phase, and no other

@@ -53,23 +53,23 @@ def draw(points: Any, labels: Iterable[Any], path: str | os.PathLike[str] | None
 def _fill(axes: Any, Y: Array, words: list[str], groups: list[str] | None, title: str, xlabel: str, ylabel: str
           ) -> None:
     colour = dict(zip(dict.fromkeys(groups or [""]), (f"C{i % 10}" for i in range(len(words) + 1))))
-    for name, shade in colour.items():
+    dots = []
+    for k, (name, shade) in enumerate(colour.items()):  # ten colours, then the same ones with another shape
         mine = Y if groups is None else Y[[group == name for group in groups]]
-        axes.scatter(*mine.T, s=6, color="0.75" if groups is None else shade, label=name)
+        dots.append(axes.scatter(*mine.T, s=6, color="0.75" if groups is None else shade, marker="o^sDv"[k // 10 % 5]))
     margin = np.maximum(np.ptp(Y, axis=0), 1e-12) * 0.06
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel, xlim=(Y[:, 0].min() - margin[0], Y[:, 0].max() + margin[0]),
              ylim=(Y[:, 1].min() - margin[1], Y[:, 1].max() + margin[1]))
     if groups is not None:
-        axes.legend(markerscale=3)
+        axes.legend(dots, list(colour), markerscale=3)
     axes.figure.canvas.draw()  # lays the axes out: from here on a label's extent is known
-    pixels, renderer = axes.transData.transform(Y), axes.figure.canvas.get_renderer()
-    frame = axes.get_window_extent(renderer)
+    pixels, frame = axes.transData.transform(Y), axes.get_window_extent()
     legend = axes.get_legend()
-    taken = np.zeros((0, 4)) if legend is None else np.array([legend.get_window_extent(renderer).extents])
+    taken = np.zeros((0, 4)) if legend is None else np.array([legend.get_window_extent().extents])
     for i, word in enumerate(words):
         text = axes.annotate(word.replace("$", r"\$"), pixels[i], xycoords="figure pixels", fontsize=8, ha="center",
                              va="bottom", color="black" if groups is None else colour[groups[i]])
-        box = np.array(text.get_window_extent(renderer).extents)
+        box = np.array(text.get_window_extent().extents)
         text.xy, text.xycoords = tuple(Y[i]), "data"
         over = (box[0] < taken[:, 2]) & (taken[:, 0] < box[2]) & (box[1] < taken[:, 3]) & (taken[:, 1] < box[3])
         if over.any() or box[0] < frame.x0 or box[2] > frame.x1 or box[1] < frame.y0 or box[3] > frame.y1:

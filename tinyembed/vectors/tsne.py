@@ -63,7 +63,8 @@ def tsne(vectors: Any, n_components: int = 2, perplexity: float = 30.0, *, learn
     early = min(EARLY, steps // 3)
     for batch, momentum, epochs in ((P * np.float32(exaggeration), 0.5, early), (P, 0.8, steps - early)):
         optimizer = SGD(model.parameters(), lr=lr, momentum=momentum)
-        fit(model, [(batch,)], optimizer, epochs=epochs, progress=progress)
+        if fit(model, [(batch,)], optimizer, epochs=epochs, progress=progress).interrupted:
+            break
     points = model.points.weight.data
     return np.asarray(points - points.mean(0))
 
@@ -78,6 +79,7 @@ def neighbourhoods(X: Array, perplexity: float) -> Array:
     >>> neighbourhoods(np.array([[0.0], [1.0], [9.0], [10.0]]), 1.0).round(2).tolist()[0]
     [0.0, 0.25, 0.0, 0.0]
     """
+    X = X - X.mean(0)  # a large mean would leave the squares no digits for the differences
     squares = (X * X).sum(1)
     d = np.maximum(squares[:, None] - 2 * X @ X.T + squares, 0)
     np.fill_diagonal(d, np.inf)
