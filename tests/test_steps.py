@@ -176,6 +176,43 @@ Embedding(1000 x 8) looks it up: True
 reading a pickle:
   a line that the file had printed; it might as well have deleted yours
 """,
+    "10_words_from_their_neighbours.py": """\
+16 words, 112 pairs; of the first king: ['the', 'rules', 'his']
+king and queen are a pair: False
+king is to be near rules and far from wears dog land
+chances [0.49 0.55 0.5  0.48]  off by [-0.51  0.55  0.5   0.48]  loss 2.8450
+the op agrees: True True True
+one step further the loss of this pair is 2.2334; now all pairs
+epochs   0 to 100: loss of a pair 1.78
+epochs 100 to 200: loss of a pair 1.66
+epochs 200 to 300: loss of a pair 1.65
+nearest neighbours: king queen, cat dog, his her,
+king . queen: +5.6 as both are looked up, -5.8 as queen is predicted
+""",
+    "11_an_analogy.py": """\
+counts                   bapo   bepe   bako   bamu
+  king                   24.0    0.0   35.0    0.0
+  queen                  37.0    0.0    0.0   27.0
+  man                     0.0   39.0   31.0    0.0
+  woman                   0.0   29.0    0.0   38.0
+log-odds                 bapo   bepe   bako   bamu
+  king                    2.7   -0.6    1.9   -1.6
+  queen                   3.1   -0.6   -1.6    1.8
+  man                    -0.5    3.1    1.8   -1.6
+  woman                  -0.5    2.8   -1.6    2.1
+  king - man + woman      2.7   -0.9   -1.5    2.1
+of all rows, 530 numbers each, at distance 2 queen, 15 daughter, 15 baroness, …
+
+dot products and log-odds correlate: 0.6
+the word nearest to king - man + woman: queen
+  of 612 analogies log-odds get right: 100%
+  of 612 analogies vectors get right: 100%
+  of 612 analogies random get right: 1%
+  king   first component +1, second +1
+  queen  first component +1, second -1
+  man    first component -1, second +1
+  woman  first component -1, second -1
+""",
 }
 
 

@@ -1,0 +1,82 @@
+"""The examples of word vectors, quickly, as a new user would run them: on a text of one's own, and with bad flags."""
+
+import ast
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+NAMES = ("word2vec", "fasttext", "glove", "doc2vec", "dimensions")
+
+
+def run(name, *flags, cwd):
+    return subprocess.run([sys.executable, ROOT / "examples" / f"{name}.py", *flags], cwd=cwd, capture_output=True,
+                          text=True, timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    """A text on two subjects, in 80 paragraphs."""
+    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("text")
+    subjects = ["cats chase the mouse while cat and mouse sleep near the dog dogs bark at cats".split(),
+                "ships sail the ocean while ship and ocean meet near the island islands guard ships".split()]
+    paragraphs = [" ".join(rng.choice(subjects[i % 2], 30)) for i in range(80)]
+    path = folder / "text.txt"
+    path.write_text("\n\n".join(paragraphs), "utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize(("name", "flags", "expected"), [
+    ("word2vec", ["--epochs", "3", "--dim", "16", "--words", "cat", "zebra", "--points", "20", "--save", "out.png"],
+     ["after:", "zebra"]),
+    ("word2vec", ["--cbow", "--epochs", "2", "--dim", "8", "--save", "out.png"], ["CBOW"]),
+    ("fasttext", ["--epochs", "3", "--dim", "16", "--words", "catz", "--test", "10"], ["FastText, by", "catz (never"]),
+    ("glove", ["--epochs", "3", "--dim", "8", "--words", "ship", "zebra"], ["GloVe", "random", "not in the vocab"]),
+    ("doc2vec", ["--epochs", "5", "--dim", "16", "--query", "ships on the ocean", "--test", "10"],
+     ["Doc2Vec  first", "tf-idf   first", "chance", '"ships on the ocean"', "paragraph"]),
+    ("dimensions", ["--epochs", "2", "--dims", "4", "8", "--save", "out.png"], ["plurals", "random"]),
+])
+def test_on_a_text_of_ones_own(tmp_path, text, name, flags, expected):
+    done = run(name, "--text", text, *flags, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert all(words in done.stdout for words in expected), done.stdout
+    if "--save" in flags:
+        if importlib.util.find_spec("matplotlib"):
+            assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+        else:
+            assert "pip install matplotlib" in done.stdout
+
+
+def test_dimensions_finds_what_is_planted_and_a_random_table_does_not(tmp_path):
+    done = run("dimensions", "--dims", "2", "32", "--repeats", "60", "--save", "out.png", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    two, many, random = (float(re.search(rf"^ +{row} +([\d.]+)", done.stdout, re.MULTILINE)[1])
+                         for row in ("2", "32", "random"))
+    assert random < 0.05 and two < 0.5 < many
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_explains_every_flag(name, tmp_path):
+    source = ast.parse((ROOT / "examples" / f"{name}.py").read_text("utf-8"))
+    flags = [call for call in ast.walk(source) if isinstance(call, ast.Call)
+             and getattr(call.func, "attr", "") == "add_argument"]
+    assert len(flags) > 4 and all(any(word.arg == "help" for word in call.keywords) for call in flags)
+    done = run(name, "--help", cwd=tmp_path)
+    assert done.returncode == 0 and "--text" in done.stdout and "python examples/" in done.stdout
+
+
+@pytest.mark.parametrize("flags", [["--text", "missing.txt"], ["--text", "empty.txt"], ["--epochs", "-1"],
+                                   ["--min-count", "999999999"], ["--seed", "-1"]])
+@pytest.mark.parametrize("name", NAMES)
+def test_bad_flags_are_refused_before_anything_is_trained(name, flags, tmp_path, text):
+    if name == "doc2vec" and flags[0] == "--min-count":
+        flags = ["--min-words", "999999999"]
+    (tmp_path / "empty.txt").write_text(" \n")
+    done = run(name, *([] if "--text" in flags else ["--text", text]), *flags, cwd=tmp_path)
+    assert done.returncode == 2 and "Traceback" not in done.stderr and "error:" in done.stderr, done.stderr
