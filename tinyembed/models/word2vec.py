@@ -96,7 +96,7 @@ class Word2Vec(TextModel):
                      occurrences are skipped. 0: none
     sg               1: skip-gram, 0: CBOW, with the mean of the neighbours (cbow_mean=1) or their sum (0)
     negative         words drawn at random for each pair, in proportion to count^ns_exponent
-    workers          accepted and ignored: two threads are used where there are two cores, and the result is the same
+    workers          accepted and ignored: one thread trains, and the bytes of the result depend on no number of them
     seed             the same seed, text and machine give the same bytes, in every process
 
     After training `wv` has the vectors (`KeyedVectors`), `history` what was measured: the mean loss in each epoch,
@@ -181,7 +181,8 @@ class Word2Vec(TextModel):
         return lambda step: max(start - (start - end) * step / max(steps, 1), end) / float(self.alpha)
 
     def _batches(self, sentences: Any, keep: Array, rng: np.random.Generator, **options: Any) -> WindowBatches:
-        options = {"negatives": NEGATIVES[self.sg], "shrink": self.shrink_windows, "per_word": not self.sg, **options}
+        options = {"negatives": NEGATIVES[bool(self.sg)], "per_word": not self.sg, "shrink": self.shrink_windows,
+                   **options}
         return WindowBatches(SentenceIds(sentences, self.vocabulary.index), self.window, keep,
                              noise_distribution(self.vocabulary.counts, self.ns_exponent), rng=rng, **options)
 
