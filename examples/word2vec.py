@@ -22,7 +22,7 @@ from tinyembed.models import Word2Vec
 from tinyembed.vectors import KeyedVectors
 
 # Each line is a relation: pairs of words. Any two pairs are a question: list is to lists as module is to what?
-# Opposites keep the same company, so there c's neighbour alone is a better answer than b - a + c.
+# Opposites keep the same company, so there c's neighbour alone is about as good an answer as b - a + c.
 RELATIONS = {
     "plural": """list lists  file files  string strings  argument arguments  object objects  line lines
         module modules  name names  class classes  function functions  method methods  value values
