@@ -32,7 +32,8 @@ class Killed(BaseException):
 
 
 def trained(name, path, cut=-1, die=None):
-    """Train, or go on from the file; `die` in the cut-th call of the loss. The hash of all that was learned."""
+    """Train, or go on from the file; `die` in the cut-th call of the loss. The hash of all that was learned, and how
+    many calls it took."""
     make, text = MODELS[name]
     model = make()
     model.build_vocab(text)
@@ -49,7 +50,7 @@ def trained(name, path, cut=-1, die=None):
         warnings.simplefilter("ignore")
         model.train(text, epochs=5, checkpoint=path, resume=True)
     parts = [p.data.tobytes() for p in model.network.parameters()] + [model.wv.vectors.tobytes()]
-    return hashlib.sha256(b"".join(parts) + Path(path).read_bytes()).hexdigest()
+    return hashlib.sha256(b"".join(parts) + Path(path).read_bytes()).hexdigest(), calls[0]
 
 
 def killed():
@@ -58,12 +59,14 @@ def killed():
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_training_that_was_killed_ends_as_one_that_never_was(tmp_path, name):
-    whole = trained(name, tmp_path / "whole")
+    whole, calls = trained(name, tmp_path / "whole")
     for cut in (1, 2, 3, 4, 5):
         path = tmp_path / f"cut{cut}"
         with pytest.raises(Killed):
             trained(name, path, cut, killed)
-        assert trained(name, path) == whole, f"killed in step {cut}"
+        again, left = trained(name, path)
+        assert again == whole, f"killed in step {cut}"
+        assert left < calls or cut < 5, "it began anew, and did not go on from the file"
 
 
 def test_another_process_with_another_hash_seed_goes_on(tmp_path):
@@ -80,4 +83,4 @@ def test_another_process_with_another_hash_seed_goes_on(tmp_path):
 
 if __name__ == "__main__":
     name, path, cut = sys.argv[1:]
-    print(trained(name, path, int(cut), lambda: os.kill(os.getpid(), signal.SIGKILL)))
+    print(trained(name, path, int(cut), lambda: os.kill(os.getpid(), signal.SIGKILL))[0])
