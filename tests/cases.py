@@ -325,6 +325,14 @@ FORMULAS = ("ij,jk->ik", "bik,bjk->bij", "i,i->", "ij,i->", "i,j->ij", "ij,kl->j
             "bhqd,bhkd->bhqk")
 
 
+def vectors_beside(d: Draw) -> Any:
+    shape, n = d.shape(0, 2), d.side()
+    return call(d.normal((*d.narrower(shape), n)), d.normal((*shape, n)))
+
+
+case("vecdot", vectors_beside, lambda x, y: (x * y).sum(-1))
+
+
 def einsummed(d: Draw) -> Any:
     formula = d.pick(*FORMULAS)
     side = {c: d.side() for c in formula if c.isalpha()}

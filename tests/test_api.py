@@ -35,7 +35,7 @@ ROOMS = {
             "log_sigmoid", "log_softmax", "logsumexp", "matmul", "max", "maximum", "mean", "min", "minimum", "mse",
             "multiply", "negative", "pad", "power", "prod", "project_rows", "relu", "reshape", "rms_norm", "rotate",
             "sigmoid", "sign", "silu", "softmax", "softplus", "split", "sqrt", "squeeze", "stack", "subtract", "sum",
-            "swapaxes", "take_along_axis", "tanh", "transpose", "var", "where"],
+            "swapaxes", "take_along_axis", "tanh", "transpose", "var", "vecdot", "where"],
 }
 
 

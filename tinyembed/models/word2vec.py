@@ -10,7 +10,7 @@ import numpy as np
 from ..core import Array, Parameter, Tensor, unique_inverse
 from ..data import SentenceIds, WindowBatches, Windows
 from ..nn import Module
-from ..ops import embedding, embedding_bag, log_sigmoid, matmul, negative_sampling
+from ..ops import embedding, embedding_bag, log_sigmoid, matmul, negative_sampling, vecdot
 from ..optim import Adagrad
 from ..text import keep_probabilities, noise_distribution
 from ..train import evaluate, fit
@@ -52,7 +52,7 @@ class WindowModel(Module):
 
     def predict(self, x: Tensor, there: Array, batch: Windows) -> Tensor:
         """x (B, S, D) near the words themselves, but for those of which there (B, S, 1) is False."""
-        products = (x * embedding(self.output, batch.words)).sum(2)
+        products = vecdot(x, embedding(self.output, batch.words))
         near = (log_sigmoid(products) * (there[..., 0] / np.float32(-max(len(batch), 1)))).sum()
         return near + self.repel(x, there, batch)
 

@@ -28,7 +28,7 @@ from .elementwise import (
     tanh,
     where,
 )
-from .linalg import einsum, linear, matmul
+from .linalg import einsum, linear, matmul, vecdot
 from .lookup import as_ids, embedding, getitem, project_rows
 from .losses import bce_with_logits, cross_entropy, mse
 from .neighbourhood import neighbourhood_kl
@@ -67,5 +67,5 @@ __all__ = [
     "log_sigmoid", "log_softmax", "logsumexp", "matmul", "max", "maximum", "mean", "min", "minimum", "mse", "multiply",
     "negative", "negative_sampling", "neighbourhood_kl", "pad", "power", "prod", "project_rows", "relu", "reshape",
     "rms_norm", "rotate", "sigmoid", "sign", "silu", "softmax", "softplus", "split", "sqrt", "squeeze", "stack", "std",
-    "subtract", "sum", "swapaxes", "take_along_axis", "tanh", "transpose", "var", "where",
+    "subtract", "sum", "swapaxes", "take_along_axis", "tanh", "transpose", "var", "vecdot", "where",
 ]

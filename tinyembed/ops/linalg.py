@@ -64,6 +64,17 @@ def linear(x: Array, W: Array, b: Array | None = None) -> ValueAndVjp:
 
 
 @primitive
+def vecdot(x: Array, y: Array) -> ValueAndVjp:
+    """The dot product of each vector with the one beside it, as numpy.vecdot          (…, n), (…, n) -> (…)
+
+    The leading axes broadcast.          gradients g y and g x
+    """
+    if np.ndim(x) == 0 or np.ndim(y) == 0 or x.shape[-1] != y.shape[-1]:
+        raise ValueError(f"vecdot needs vectors of one length on the last axis, not {np.shape(x)} and {np.shape(y)}")
+    return (np.einsum("...n,...n->...", x, y), lambda g: (lambda: g[..., None] * y, lambda: g[..., None] * x))
+
+
+@primitive
 def einsum(subscripts: str, x: Array, y: Array) -> ValueAndVjp:
     """numpy.einsum of two operands with an explicit output, "bik,bjk->bij" say
 
