@@ -565,6 +565,36 @@ case("bce_with_logits", lambda d: call(x := d.normal(d.shape()), np.asarray(d.rn
                                        reduction=d.pick("mean", "sum", "none")), bce_with_logits)
 
 
+# -- attention ---------------------------------------------------------------------------------------------------------
+
+
+def attended(d):
+    B, Tq, later, H, width, e = (d.side() for _ in range(6))
+    Tk, causal = Tq + later, d.pick(False, True)
+    packed = d.pick(False, True) and not later
+    x = [d.normal((B, Tq, 3, H, width))] if packed else [
+        d.normal((B, Tq, H, width)), d.normal((B, Tk, H, width)), d.normal((B, Tk, H, e))]
+    shape = d.narrower((B, H, Tq, Tk))
+    mask = d.pick(None, d.normal(shape), d.mask(shape))
+    return call(*x, *((None, None) if packed else ()), mask, causal=causal)
+
+
+def attention(q, k, v, mask, causal):
+    if k is None:
+        q, k, v = q[:, :, 0], q[:, :, 1], q[:, :, 2]
+    mask = 0.0 if mask is None else mask
+    (B, Tq, H, d), Tk, y = q.shape, k.shape[1], np.zeros((*q.shape[:3], v.shape[3]))
+    mask = np.broadcast_to(np.where(mask, 0, -np.inf) if np.asarray(mask).dtype == bool else mask, (B, H, Tq, Tk))
+    for b, i, h in np.ndindex(B, Tq, H):
+        weights = [0.0 if causal and j > i + Tk - Tq else
+                   math.exp(sum(q[b, i, h] * k[b, j, h]) / math.sqrt(max(d, 1)) + mask[b, h, i, j]) for j in range(Tk)]
+        for weight, value in zip(weights, v[b, :, h]):
+            y[b, i, h] += weight / (sum(weights) or 1) * value
+    return y
+
+
+case("attention", attended, attention)
+
 # -- what the properties do with a call --------------------------------------------------------------------------------
 
 

@@ -29,7 +29,7 @@ ROOMS = {
     "vectors": ["KeyedVectors", "UnknownKey", "evaluate_classifier", "evaluate_clusters", "evaluate_word_analogies",
                 "evaluate_word_pairs", "kmeans", "nearest", "pca", "pearson", "spearman"],
     "train": ["History", "evaluate", "fit", "load_checkpoint", "save_checkpoint"],
-    "ops": ["abs", "add", "bce_with_logits", "broadcast_to", "clip", "concatenate", "cosine_similarity",
+    "ops": ["abs", "add", "attention", "bce_with_logits", "broadcast_to", "clip", "concatenate", "cosine_similarity",
             "cross_entropy", "cumsum", "divide", "dropout", "einsum", "embedding", "embedding_bag", "exp",
             "expand_dims", "expm1", "flip", "gelu", "getitem", "l2_normalise", "layer_norm", "log", "log1p",
             "log_sigmoid", "log_softmax", "logsumexp", "matmul", "max", "maximum", "mean", "min", "minimum", "mse",

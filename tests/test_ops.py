@@ -305,6 +305,12 @@ def test_constants_may_come_by_name_or_by_position():
     assert x.grad.shape == (3, 2) and y.item() == ops.cross_entropy(x, [0, 1, -1], -1).item()
 
 
+def test_an_array_by_name_is_a_constant_although_the_op_has_a_gradient_for_it():
+    W = te.Tensor(np.ones((3, 2)), requires_grad=True)
+    ops.embedding_bag(W, [[0, 1]], mode="sum", per_sample_weights=np.array([[2.0, 3.0]])).sum().backward()
+    assert W.grad.to_dense().tolist() == [[2, 2], [3, 3], [0, 0]]
+
+
 def test_a_list_of_tensors_by_name_keeps_its_gradient():
     x = te.Tensor([1.0, 2.0], requires_grad=True)
     y = ops.concatenate(xs=[x, x], axis=0)

@@ -281,7 +281,7 @@ def primitive(forward: Callable[..., ValueAndVjp] | None = None, *, rows: bool =
 
     @functools.wraps(run)
     def op(*args: Any, **options: Any) -> Tensor:
-        if options and any(map(_holds_tensor, options.values())):
+        if options and any(isinstance(x, np.ndarray) or _holds_tensor(x) for x in options.values()):
             args, options = _by_position(run, args, options)
         values: list[Any] = []
         parents: list[Any] = []
@@ -368,7 +368,7 @@ def _unwrap_list(xs: Any) -> tuple[Any, Any]:
 
 
 def _by_position(run: Callable[..., Any], args: Any, options: Any) -> tuple[Any, Any]:
-    """Tensors given by name, put where the vjp answers for them: at their position."""
+    """Tensors and arrays given by name, put where the vjp answers for them: at their position."""
     bound = inspect.signature(run).bind(*args, **options)
     bound.apply_defaults()
     return bound.args, {k: _unwrapped(v) for k, v in bound.kwargs.items()}

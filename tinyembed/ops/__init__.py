@@ -1,5 +1,6 @@
 """Floor 1: every op beside its gradient, one idea a file. The primitives stand in `te.OPS` too."""
 
+from .attention import attention
 from .bag import embedding_bag
 from .elementwise import (
     abs,
@@ -61,7 +62,7 @@ from .shape import (
 )
 
 __all__ = [
-    "abs", "add", "as_ids", "astype", "bce_with_logits", "broadcast_to", "clip", "concatenate", "cosine_similarity",
+    "abs", "add", "as_ids", "astype", "attention", "bce_with_logits", "broadcast_to", "clip", "concatenate", "cosine_similarity",
     "cross_entropy", "cumsum", "divide", "dropout", "einsum", "embedding", "embedding_bag", "exp", "expand_dims",
     "expm1", "flatten", "flip", "gelu", "getitem", "l2_normalise", "layer_norm", "linear", "log", "log1p",
     "log_sigmoid", "log_softmax", "logsumexp", "matmul", "max", "maximum", "mean", "min", "minimum", "mse", "multiply",

@@ -1,0 +1,100 @@
+"""Scaled dot-product attention, all of it in one op: scores, mask, softmax and weighted sum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..core import Array, ValueAndVjp, primitive
+
+
+@primitive
+def attention(q: Array, k: Array | None = None, v: Array | None = None, mask: Array | None = None,
+              causal: bool = False, dropout: float = 0.0, rng: np.random.Generator | None = None) -> ValueAndVjp:
+    """y_i = sum over j of p_ij v_j,  p_i = softmax over j of (q_i . k_j / sqrt(d) + mask_ij)     (Vaswani et al. 2017)
+
+        q (B, Tq, H, d), k (B, Tk, H, d), v (B, Tk, H, e) -> y (B, Tq, H, e)     for each of B sequences and H heads
+        or q (B, T, 3, H, d) alone: queries, keys and values as one projection gives them -> (B, T, H, d)
+        mask, of a shape that broadcasts to (B, H, Tq, Tk): booleans, False where query i does not look at key j; or
+            numbers that are added to the scores, which may be -inf and do have a gradient
+        causal: query i does not look at later keys. The last query stands at the last key, so that a generator may
+            give the newest query alone (torch aligns the first ones)
+        dropout: each p_ij is zeroed with this probability, and the others divided by 1 - dropout
+
+    A query that may look at nothing gets zeros, and gradient 0. In the gradient, with P_ij = g_i . v_j:
+
+        dv_j = sum_i p_ij g_i          ds_ij = p_ij (P_ij - g_i . y_i)     (that is what softmax's own gradient comes to,
+        dq_i = sum_j ds_ij k_j / sqrt(d)          dmask = ds                  since sum_j p_ij P_ij = g_i . y_i)
+        dk_j = sum_i ds_ij q_i / sqrt(d)
+
+    The (Tq, Tk) scores of a head are kept as e = exp(s - max), and are not divided by their sums l: y is, and g, which
+    are smaller.
+    """
+    packed, added = k is None, mask is not None and np.asarray(mask).dtype != bool
+    if packed:
+        if v is not None or q.ndim != 5 or q.shape[2] != 3:
+            raise ValueError(f"attention takes q, k and v, or q (B, T, 3, H, d) alone; this is {q.shape}")
+        whole, q, k, v = q, q[:, :, 0], q[:, :, 1], q[:, :, 2]
+    if v is None or not q.ndim == k.ndim == v.ndim == 4 or k.shape[:3] != v.shape[:3] or q.shape[3] != k.shape[3] or \
+            q.shape[::2] != k.shape[::2]:
+        raise ValueError("attention takes q (B, Tq, H, d), k (B, Tk, H, d), v (B, Tk, H, e), not "
+                         f"{', '.join(str(np.shape(x)) for x in (q, k, v))}")
+    if not 0 <= dropout < 1 or (dropout and rng is None):
+        raise ValueError(f"dropout is in 0 … 1 (exclusive), and needs rng to draw from; got {dropout} and {rng}")
+    (B, Tq, H, d), Tk = q.shape, k.shape[1]
+    scale = q.dtype.type(1 / max(d, 1) ** 0.5)
+    Q, K, V = (x.transpose(0, 2, 1, 3) for x in (q * scale, k, v))  # (B, H, T, d)
+
+    e = np.matmul(Q, K.swapaxes(2, 3))  # (B, H, Tq, Tk)
+    if mask is not None:
+        if np.broadcast_shapes(np.shape(mask), e.shape) != e.shape:
+            raise ValueError(f"a mask broadcasts to (B, H, Tq, Tk) = {e.shape}, and {np.shape(mask)} does not")
+        if added:
+            e += mask
+        else:
+            np.copyto(e, -np.inf, where=~np.asarray(mask))
+    if causal and Tq > 1:
+        e += _later(Tq, Tk, e.dtype)
+    top = e.max(-1, keepdims=True, initial=-np.inf)
+    top[~np.isfinite(top)] = 0
+    e -= top
+    np.exp(e, out=e)
+    total = e.sum(-1, keepdims=True)  # (B, H, Tq, 1)
+    total[total == 0] = 1
+    keep = None
+    if dropout and rng is not None:
+        keep = (rng.random(e.shape, np.float32) >= dropout) * e.dtype.type(1 / (1 - dropout))
+    y = np.empty((B, Tq, H, V.shape[3]), e.dtype)
+    Y = y.transpose(0, 2, 1, 3)
+    np.matmul(e if keep is None else e * keep, V, out=Y)
+    Y /= total
+
+    def vjp(g: Array) -> tuple[Any, ...]:
+        G = g.transpose(0, 2, 1, 3)
+        part = np.einsum("bhid,bhid->bhi", G, Y)[..., None] / total
+        G = G / total
+        out = np.empty(whole.shape, e.dtype) if packed else None
+        gq, gk, gv = (np.empty(x.shape, e.dtype) if out is None else out[:, :, i] for i, x in enumerate((q, k, v)))
+        np.matmul((e if keep is None else e * keep).swapaxes(2, 3), G, out=gv.transpose(0, 2, 1, 3))
+        ds = np.matmul(G, V.swapaxes(2, 3))  # (B, H, Tq, Tk)
+        if keep is not None:
+            ds *= keep
+        ds -= part
+        ds *= e
+        np.matmul(ds, K, out=gq.transpose(0, 2, 1, 3))
+        gq *= scale
+        np.matmul(ds.swapaxes(2, 3), Q, out=gk.transpose(0, 2, 1, 3))
+        return (gq, gk, gv, ds if added else None) if out is None else (out, None, None, ds if added else None)
+
+    return y, vjp
+
+
+def _later(Tq: int, Tk: int, dtype: Any) -> Array:
+    """-inf for keys after the query, else 0: (Tq, Tk), the last query standing at the last key.
+
+    >>> _later(2, 3, float)
+    array([[  0.,   0., -inf],
+           [  0.,   0.,   0.]])
+    """
+    return np.triu(np.full((Tq, Tk), -np.inf, dtype), Tk - Tq + 1)
