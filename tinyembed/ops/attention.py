@@ -24,19 +24,18 @@ def attention(q: Array, k: Array | None = None, v: Array | None = None, mask: Ar
 
     A query that may look at nothing gets zeros, and gradient 0. In the gradient, with P_ij = g_i . v_j:
 
-        dv_j = sum_i p_ij g_i          ds_ij = p_ij (P_ij - g_i . y_i)     (that is what softmax's own gradient comes to,
-        dq_i = sum_j ds_ij k_j / sqrt(d)          dmask = ds                  since sum_j p_ij P_ij = g_i . y_i)
-        dk_j = sum_i ds_ij q_i / sqrt(d)
+        dv_j = sum_i p_ij g_i          ds_ij = p_ij (P_ij - g_i . y_i), the softmax's own, as sum_j p_ij P_ij = g_i . y_i
+        dq_i = sum_j ds_ij k_j / sqrt(d)          dk_j = sum_i ds_ij q_i / sqrt(d)          dmask = ds
 
     The (Tq, Tk) scores of a head are kept as e = exp(s - max), and are not divided by their sums l: y is, and g, which
     are smaller.
     """
-    packed, added = k is None, mask is not None and np.asarray(mask).dtype != bool
+    whole, packed, added = q, k is None, mask is not None and np.asarray(mask).dtype != bool
     if packed:
         if v is not None or q.ndim != 5 or q.shape[2] != 3:
             raise ValueError(f"attention takes q, k and v, or q (B, T, 3, H, d) alone; this is {q.shape}")
-        whole, q, k, v = q, q[:, :, 0], q[:, :, 1], q[:, :, 2]
-    if v is None or not q.ndim == k.ndim == v.ndim == 4 or k.shape[:3] != v.shape[:3] or q.shape[3] != k.shape[3] or \
+        q, k, v = q[:, :, 0], q[:, :, 1], q[:, :, 2]
+    if k is None or v is None or not q.ndim == k.ndim == v.ndim == 4 or k.shape[:3] != v.shape[:3] or q.shape[3] != k.shape[3] or \
             q.shape[::2] != k.shape[::2]:
         raise ValueError("attention takes q (B, Tq, H, d), k (B, Tk, H, d), v (B, Tk, H, e), not "
                          f"{', '.join(str(np.shape(x)) for x in (q, k, v))}")
@@ -44,7 +43,7 @@ def attention(q: Array, k: Array | None = None, v: Array | None = None, mask: Ar
         raise ValueError(f"dropout is in 0 … 1 (exclusive), and needs rng to draw from; got {dropout} and {rng}")
     (B, Tq, H, d), Tk = q.shape, k.shape[1]
     scale = q.dtype.type(1 / max(d, 1) ** 0.5)
-    Q, K, V = (x.transpose(0, 2, 1, 3) for x in (q * scale, k, v))  # (B, H, T, d)
+    Q, K, V = (x.transpose(0, 2, 1, 3) for x in (np.asarray(q * scale), k, v))  # (B, H, T, d)
 
     e = np.matmul(Q, K.swapaxes(2, 3))  # (B, H, Tq, Tk)
     if mask is not None:
