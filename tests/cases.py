@@ -503,6 +503,59 @@ def neighbourhood_kl(Y, P):
 
 case("neighbourhood_kl", mapped_points, neighbourhood_kl)
 
+# -- recurrence --------------------------------------------------------------------------------------------------------
+
+
+def stepped(n, states):
+    """Sequences for an op whose weights have n H rows: of one length or of several, either way, with biases or not."""
+    def draw(d):
+        T, B, D, H = (d.side() for _ in range(4))
+        biases = d.pick((None, None), (d.normal((n * H,)), None), (d.normal((n * H,)), d.normal((n * H,))))
+        lengths = d.pick(None, d.rng().integers(0, T + 1, B), d.rng().integers(0, T + 1, B).astype(np.uint8))
+        return call(d.normal((T, B, D)), *[d.normal((B, H)) for _ in range(states)], d.normal((n * H, D)),
+                    d.normal((n * H, H)), *biases, lengths=lengths, reverse=d.pick(False, True))
+    return draw
+
+
+def logistic(x):
+    return 1 / (1 + math.exp(-x))
+
+
+def lstm_step(x, state, W, V, b, e):
+    (h, c), H = state, V.shape[1]
+    a = [sum(W[j] * x) + b[j] + sum(V[j] * h) + e[j] for j in range(4 * H)]
+    c = np.array([logistic(a[H + j]) * c[j] + logistic(a[j]) * math.tanh(a[2 * H + j]) for j in range(H)])
+    return np.array([logistic(a[3 * H + j]) * math.tanh(c[j]) for j in range(H)]), c
+
+
+def gru_step(x, state, W, V, b, e):
+    [h], H = state, V.shape[1]
+    of_x, of_h = [sum(W[j] * x) + b[j] for j in range(3 * H)], [sum(V[j] * h) + e[j] for j in range(3 * H)]
+    r, k = ([logistic(of_x[m * H + j] + of_h[m * H + j]) for j in range(H)] for m in (0, 1))
+    return [np.array([(1 - k[j]) * math.tanh(of_x[2 * H + j] + r[j] * of_h[2 * H + j]) + k[j] * h[j]
+                      for j in range(H)])]
+
+
+def recurrent(step, states):
+    """One sequence after the other, of its own length, step by step."""
+    def reference(x, *args, lengths, reverse):
+        (T, B, _), (W, V, b, e) = x.shape, args[states:]
+        b, e = (np.zeros(len(W)) if z is None else z for z in (b, e))
+        y = np.zeros((T + states, B, V.shape[1]))
+        for n in range(B):
+            state = [z[n] for z in args[:states]]
+            times = range(T if lengths is None else lengths[n])
+            for t in reversed(times) if reverse else times:
+                state = step(x[t, n], state, W, V, b, e)
+                y[t, n] = state[0]
+            y[T:, n] = state
+        return y
+    return reference
+
+
+case("lstm", stepped(4, 2), recurrent(lstm_step, 2))
+case("gru", stepped(3, 1), recurrent(gru_step, 1))
+
 # -- norms and losses --------------------------------------------------------------------------------------------------
 
 

@@ -13,8 +13,8 @@ TOP = ["OPS", "GradientError", "KinkError", "Parameter", "RowGrad", "Tensor", "c
        "explain_lookup", "files", "load_table", "models", "nn", "no_grad", "ops", "optim", "param_count",
        "primitive", "seed", "text", "train", "vectors"]
 ROOMS = {
-    "nn": ["ALiBi", "BERTEmbedding", "Dropout", "Embedding", "EmbeddingBag", "GPTEmbedding", "LayerNorm",
-           "LearnedPositionalEmbedding", "Linear", "Module", "ModuleList", "Parameter", "RMSNorm",
+    "nn": ["ALiBi", "BERTEmbedding", "Dropout", "Embedding", "EmbeddingBag", "GPTEmbedding", "GRU", "LSTM",
+           "LayerNorm", "LearnedPositionalEmbedding", "Linear", "Module", "ModuleList", "Parameter", "RMSNorm",
            "RelativePositionBias", "RotaryEmbedding", "Sequential", "SinusoidalPositionalEncoding"],
     "optim": ["SGD", "Adagrad", "Adam", "AdamW", "RMSprop", "clip_grad_norm", "clip_grad_value", "constant", "cosine",
               "inverse_sqrt", "step_decay"],
@@ -31,11 +31,11 @@ ROOMS = {
     "train": ["History", "evaluate", "fit", "load_checkpoint", "save_checkpoint"],
     "ops": ["abs", "add", "attention", "bce_with_logits", "broadcast_to", "clip", "concatenate", "cosine_similarity",
             "cross_entropy", "cumsum", "divide", "dropout", "einsum", "embedding", "embedding_bag", "exp",
-            "expand_dims", "expm1", "flip", "gelu", "getitem", "l2_normalise", "layer_norm", "log", "log1p",
-            "log_sigmoid", "log_softmax", "logsumexp", "matmul", "max", "maximum", "mean", "min", "minimum", "mse",
-            "multiply", "negative", "pad", "power", "prod", "project_rows", "relu", "reshape", "rms_norm", "rotate",
-            "sigmoid", "sign", "silu", "softmax", "softplus", "split", "sqrt", "squeeze", "stack", "subtract", "sum",
-            "swapaxes", "take_along_axis", "tanh", "transpose", "var", "vecdot", "where"],
+            "expand_dims", "expm1", "flip", "gelu", "getitem", "gru", "l2_normalise", "layer_norm", "log", "log1p",
+            "log_sigmoid", "log_softmax", "logsumexp", "lstm", "matmul", "max", "maximum", "mean", "min", "minimum",
+            "mse", "multiply", "negative", "pad", "power", "prod", "project_rows", "relu", "reshape", "rms_norm",
+            "rotate", "sigmoid", "sign", "silu", "softmax", "softplus", "split", "sqrt", "squeeze", "stack", "subtract",
+            "sum", "swapaxes", "take_along_axis", "tanh", "transpose", "var", "vecdot", "where"],
 }
 
 

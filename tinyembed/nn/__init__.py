@@ -1,6 +1,7 @@
 """Floor 2: Module and the layers, one idea a file."""
 
 from ..core import Parameter
+from .attention import KeysAndValues, MultiHeadAttention
 from .dropout import Dropout
 from .embedding import Embedding
 from .embedding_bag import EmbeddingBag
@@ -8,8 +9,11 @@ from .linear import Linear
 from .module import Module, ModuleList, Sequential
 from .norm import LayerNorm, RMSNorm
 from .positional import BERTEmbedding, GPTEmbedding, LearnedPositionalEmbedding, SinusoidalPositionalEncoding
+from .recurrent import GRU, LSTM
 from .relative import ALiBi, RelativePositionBias, RotaryEmbedding
+from .transformer import MLP, TransformerBlock
 
-__all__ = ["ALiBi", "BERTEmbedding", "Dropout", "Embedding", "EmbeddingBag", "GPTEmbedding", "LayerNorm",
-           "LearnedPositionalEmbedding", "Linear", "Module", "ModuleList", "Parameter", "RMSNorm",
-           "RelativePositionBias", "RotaryEmbedding", "Sequential", "SinusoidalPositionalEncoding"]
+__all__ = ["GRU", "LSTM", "MLP", "ALiBi", "BERTEmbedding", "Dropout", "Embedding", "EmbeddingBag", "GPTEmbedding",
+           "KeysAndValues", "LayerNorm", "LearnedPositionalEmbedding", "Linear", "Module", "ModuleList",
+           "MultiHeadAttention", "Parameter", "RMSNorm", "RelativePositionBias", "RotaryEmbedding", "Sequential",
+           "SinusoidalPositionalEncoding", "TransformerBlock"]

@@ -42,6 +42,7 @@ from .normalise import (
     rms_norm,
     softmax,
 )
+from .recurrent import gru, lstm
 from .reduce import cumsum, logsumexp, max, mean, min, prod, std, sum, var
 from .rotation import rotate
 from .sampling import negative_sampling
@@ -64,9 +65,10 @@ from .shape import (
 __all__ = [
     "abs", "add", "as_ids", "astype", "attention", "bce_with_logits", "broadcast_to", "clip", "concatenate",
     "cosine_similarity", "cross_entropy", "cumsum", "divide", "dropout", "einsum", "embedding", "embedding_bag", "exp",
-    "expand_dims", "expm1", "flatten", "flip", "gelu", "getitem", "l2_normalise", "layer_norm", "linear", "log",
-    "log1p", "log_sigmoid", "log_softmax", "logsumexp", "matmul", "max", "maximum", "mean", "min", "minimum", "mse",
-    "multiply", "negative", "negative_sampling", "neighbourhood_kl", "pad", "power", "prod", "project_rows", "relu",
-    "reshape", "rms_norm", "rotate", "sigmoid", "sign", "silu", "softmax", "softplus", "split", "sqrt", "squeeze",
-    "stack", "std", "subtract", "sum", "swapaxes", "take_along_axis", "tanh", "transpose", "var", "vecdot", "where",
+    "expand_dims", "expm1", "flatten", "flip", "gelu", "getitem", "gru", "l2_normalise", "layer_norm", "linear", "log",
+    "log1p", "log_sigmoid", "log_softmax", "logsumexp", "lstm", "matmul", "max", "maximum", "mean", "min", "minimum",
+    "mse", "multiply", "negative", "negative_sampling", "neighbourhood_kl", "pad", "power", "prod", "project_rows",
+    "relu", "reshape", "rms_norm", "rotate", "sigmoid", "sign", "silu", "softmax", "softplus", "split", "sqrt",
+    "squeeze", "stack", "std", "subtract", "sum", "swapaxes", "take_along_axis", "tanh", "transpose", "var", "vecdot",
+    "where",
 ]

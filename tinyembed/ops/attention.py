@@ -24,21 +24,14 @@ def attention(q: Array, k: Array | None = None, v: Array | None = None, mask: Ar
 
     A query that may look at nothing gets zeros, and gradient 0. In the gradient, with P_ij = g_i . v_j:
 
-        dv_j = sum_i p_ij g_i          ds_ij = p_ij (P_ij - g_i . y_i), the softmax's own, as sum_j p_ij P_ij = g_i . y_i
+        dv_j = sum_i p_ij g_i          ds_ij = p_ij (P_ij - g_i . y_i), softmax's, as sum_j p_ij P_ij = g_i . y_i
         dq_i = sum_j ds_ij k_j / sqrt(d)          dk_j = sum_i ds_ij q_i / sqrt(d)          dmask = ds
 
     The (Tq, Tk) scores of a head are kept as e = exp(s - max), and are not divided by their sums l: y is, and g, which
     are smaller.
     """
     whole, packed, added = q, k is None, mask is not None and np.asarray(mask).dtype != bool
-    if packed:
-        if v is not None or q.ndim != 5 or q.shape[2] != 3:
-            raise ValueError(f"attention takes q, k and v, or q (B, T, 3, H, d) alone; this is {q.shape}")
-        q, k, v = q[:, :, 0], q[:, :, 1], q[:, :, 2]
-    if k is None or v is None or not q.ndim == k.ndim == v.ndim == 4 or k.shape[:3] != v.shape[:3] or q.shape[3] != k.shape[3] or \
-            q.shape[::2] != k.shape[::2]:
-        raise ValueError("attention takes q (B, Tq, H, d), k (B, Tk, H, d), v (B, Tk, H, e), not "
-                         f"{', '.join(str(np.shape(x)) for x in (q, k, v))}")
+    q, k, v = _three(q, k, v)
     if not 0 <= dropout < 1 or (dropout and rng is None):
         raise ValueError(f"dropout is in 0 … 1 (exclusive), and needs rng to draw from; got {dropout} and {rng}")
     (B, Tq, H, d), Tk = q.shape, k.shape[1]
@@ -87,6 +80,16 @@ def attention(q: Array, k: Array | None = None, v: Array | None = None, mask: Ar
         return (gq, gk, gv, ds if added else None) if out is None else (out, None, None, ds if added else None)
 
     return y, vjp
+
+
+def _three(q: Array, k: Array | None, v: Array | None) -> tuple[Array, Array, Array]:
+    """Queries, keys and values that go together, or a ValueError."""
+    if k is None and v is None and q.ndim == 5 and q.shape[2] == 3:
+        return q[:, :, 0], q[:, :, 1], q[:, :, 2]
+    if k is None or v is None or not q.ndim == k.ndim == v.ndim == 4 or k.shape[:3] != v.shape[:3] or \
+            q.shape[0::2] != k.shape[0::2] or q.shape[3] != k.shape[3]:
+        raise ValueError("it takes q (B, Tq, H, d), k (B, Tk, H, d), v (B, Tk, H, e), or q (B, T, 3, H, d) alone")
+    return q, k, v
 
 
 def _later(Tq: int, Tk: int, dtype: Any) -> Array:
