@@ -1,8 +1,16 @@
 """Floor 4: the models that made embeddings what they are, one a file."""
 
+from .bert import BERT, BERTConfig, mask_tokens
 from .doc2vec import Doc2Vec, TaggedDocument
 from .fasttext import FastText
 from .glove import GloVe
+from .gpt import GPT, GPTConfig
+from .language import LanguageModel
+from .lstm import LSTMModel
+from .ngram import Bigram, NeuralNGram
+from .published import load_bert, load_gpt, save_gpt
 from .word2vec import Word2Vec
 
-__all__ = ["Doc2Vec", "FastText", "GloVe", "TaggedDocument", "Word2Vec"]
+__all__ = ["BERT", "GPT", "BERTConfig", "Bigram", "Doc2Vec", "FastText", "GPTConfig", "GloVe", "LSTMModel",
+           "LanguageModel", "NeuralNGram", "TaggedDocument", "Word2Vec", "load_bert", "load_gpt", "mask_tokens",
+           "save_gpt"]

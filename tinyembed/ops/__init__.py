@@ -45,7 +45,7 @@ from .normalise import (
 from .recurrent import gru, lstm
 from .reduce import cumsum, logsumexp, max, mean, min, prod, std, sum, var
 from .rotation import rotate
-from .sampling import negative_sampling
+from .sampling import negative_sampling, sampled_softmax
 from .shape import (
     broadcast_to,
     concatenate,
@@ -68,7 +68,7 @@ __all__ = [
     "expand_dims", "expm1", "flatten", "flip", "gelu", "getitem", "gru", "l2_normalise", "layer_norm", "linear", "log",
     "log1p", "log_sigmoid", "log_softmax", "logsumexp", "lstm", "matmul", "max", "maximum", "mean", "min", "minimum",
     "mse", "multiply", "negative", "negative_sampling", "neighbourhood_kl", "pad", "power", "prod", "project_rows",
-    "relu", "reshape", "rms_norm", "rotate", "sigmoid", "sign", "silu", "softmax", "softplus", "split", "sqrt",
-    "squeeze", "stack", "std", "subtract", "sum", "swapaxes", "take_along_axis", "tanh", "transpose", "var", "vecdot",
-    "where",
+    "relu", "reshape", "rms_norm", "rotate", "sampled_softmax", "sigmoid", "sign", "silu", "softmax", "softplus",
+    "split", "sqrt", "squeeze", "stack", "std", "subtract", "sum", "swapaxes", "take_along_axis", "tanh", "transpose",
+    "var", "vecdot", "where",
 ]

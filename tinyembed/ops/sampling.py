@@ -1,10 +1,18 @@
-"""The loss of negative sampling, for many words against the same rows at a time: what Word2Vec and its kin train by."""
+"""Losses over a sample of the vocabulary, so that a step's cost does not depend on V: negative sampling, by which
+Word2Vec and its kin train, for many words against the same rows at a time; and the sampled softmax."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from ..core import Array, ValueAndVjp, primitive
+from ..core import Array, Tensor, ValueAndVjp, primitive
+from .elementwise import where
+from .linalg import linear, vecdot
+from .lookup import as_ids, embedding
+from .losses import cross_entropy
+from .shape import concatenate, reshape
 
 FAR = 80.0  # exp of it is finite in float32, and softplus(-FAR) is 0 to the last digit of any sum
 
@@ -40,3 +48,35 @@ def negative_sampling(x: Array, z: Array, weights: Array) -> ValueAndVjp:
         return np.matmul(ug, z), np.matmul(ug.transpose(0, 2, 1), x), None
 
     return np.asarray(loss, x.dtype), vjp
+
+
+def sampled_softmax(x: Tensor, W: Any, targets: Any, samples: int, rng: np.random.Generator) -> Tensor:
+    """The mean of -log softmax(x W^T)[target], estimated over the target and `samples` drawn tokens that all share.
+
+        x (…, D), W (V, D), targets (…) in 0 … V-1 -> one number
+
+    A drawn token j has its score lowered by log(samples q_j), the log of how many of it are expected, and so has the
+    target: then e^score, summed over the sample, is on average what it sums to over all V, the more nearly so the
+    larger the sample. Tokens are drawn with replacement, q_j = log((j + 2) / (j + 1)) / log(V + 1): few of the
+    rare, if ids are numbered from the most frequent on, as vocabularies and trained tokenisers (roughly) do. Where
+    the target itself is drawn it does not count twice. W's gradient is a RowGrad of the targets' and the sample's
+    rows.
+    (Jean et al. 2015, "On using very large target vocabulary for neural machine translation"; the log-uniform sampler
+    is TensorFlow's)
+    """
+    V, D = W.shape
+    targets = as_ids(targets, V, "the classes")
+    if samples < 1:
+        raise ValueError(f"a sampled softmax draws one token at least, not {samples}")
+    if targets.shape != x.shape[:-1]:
+        raise ValueError(f"it needs x (…, D) and a target each (…), not {x.shape} and {targets.shape}")
+    drawn = np.minimum(np.exp(rng.random(samples) * np.log(V + 1)).astype(np.int64) - 1, V - 1)
+
+    def expected(ids: Array) -> Array:
+        return np.log(samples * np.log1p(1 / (ids + 1)) / np.log(V + 1)).astype(x.dtype)
+
+    flat, targets = reshape(x, (targets.size, D)), targets.reshape(-1)
+    own = vecdot(flat, embedding(W, targets)) - expected(targets)
+    others = linear(flat, embedding(W, drawn)) - expected(drawn)
+    others = where(targets[:, None] == drawn, np.full((), -np.inf, x.dtype), others)
+    return cross_entropy(concatenate([reshape(own, (-1, 1)), others], 1), np.zeros(len(targets), np.int64))

@@ -3,6 +3,7 @@
 from .adam import Adam, AdamW
 from .adaptive import Adagrad, RMSprop
 from .clip import clip_grad_norm, clip_grad_value
+from .groups import decay_groups
 from .optimizer import Optimizer
 from .report import RowReport, RowTracker
 from .schedules import constant, cosine, inverse_sqrt, step_decay
@@ -10,4 +11,5 @@ from .sgd import SGD
 from .state import STATE, State
 
 __all__ = ["SGD", "STATE", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "RowReport", "RowTracker", "State",
-           "clip_grad_norm", "clip_grad_value", "constant", "cosine", "inverse_sqrt", "step_decay"]
+           "clip_grad_norm", "clip_grad_value", "constant", "cosine", "decay_groups",
+           "inverse_sqrt", "step_decay"]

@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from ..core import RowGrad, Tensor, no_grad, norm
 from ..optim import Optimizer, RowReport, RowTracker, clip_grad_norm
-from .checkpoint import RunFile
+from .checkpoint import RunFile, save_checkpoint
 from .place import Epochs, as_tuple, generators_in
 
 Loss = Callable[..., Tensor]
@@ -37,10 +38,16 @@ class History:
     seconds: float = 0.0
     interrupted: bool = False
 
+    def since_best(self) -> int:
+        """How many entries of held_out come after the one with the lowest loss."""
+        losses = [loss for _, loss in self.held_out]
+        return len(losses) - 1 - losses.index(min(losses)) if losses else 0
+
 
 def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss | None = None,
         epochs: int | None = None, steps: int | None = None, held_out: Iterable[Any] | None = None, every: int = 100,
         clip_norm: float | None = None, schedule: Callable[[int], float] | None = None,
+        accumulate: int = 1, patience: int | None = None, best: str | os.PathLike[str] | None = None,
         progress: bool = True, checkpoint: str | os.PathLike[str] | None = None, resume: bool = False,
         about: Any = None) -> History:
     """Train: for each batch, loss, backward, clipping, step.
@@ -52,6 +59,9 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
     held_out    batches that are only evaluated, in eval mode, every `every` steps and at the end
     clip_norm   largest joint norm of the gradients (`optim.clip_grad_norm`)
     schedule    step (from 0) -> factor on the learning rates (`te.optim.cosine` and others)
+    accumulate  how many batches make one step: the gradient is that of the mean over all their examples
+    patience    stop when the held-out loss was measured so many times without a new lowest value
+    best        a file for the model with the lowest held-out loss so far (`load_checkpoint(best, model)` reads it)
     progress    a bar (tqdm) if that is installed, else a line at every report
     checkpoint  a file to write every `every` steps and at the end: everything it takes to go on
     resume      go on from that file if it is there, else start: so one command line starts a run and continues it.
@@ -81,7 +91,13 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
         raise ValueError(f"every must be at least 1, steps and epochs at least 0; got {every}, {steps}, {epochs}")
     if steps is None and epochs is None:
         epochs = 1
-    totals = [steps, epochs * len(batches) if epochs is not None and isinstance(batches, Sized) else None]
+    if accumulate < 1 or (patience is not None and patience < 1):
+        raise ValueError(f"accumulate and patience are 1 or more, not {accumulate} and {patience}")
+    if held_out is None and (patience is not None or best is not None):
+        raise ValueError("patience and best go by the loss on held_out batches, and there are none")
+    totals = [steps, None]
+    if epochs is not None and isinstance(batches, Sized):
+        totals[1] = -(-epochs * len(batches) // accumulate)
     loss_of = _model_loss if loss is None else loss
     history, mean, began, tracker = History(), _Mean(), time.monotonic(), RowTracker(model.named_parameters())
     data = Epochs(batches, epochs, generators_in(model=model, batches=batches, held_out=held_out, loss=loss))
@@ -99,6 +115,8 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
             history.train.append((history.steps, mean.take()))
         if held_out is not None and (not history.held_out or history.held_out[-1][0] < history.steps):
             history.held_out.append((history.steps, evaluate(model, held_out, loss=loss_of)))
+            if best is not None and history.since_best() == 0:
+                save_checkpoint(best, model, about=about)
         history.seconds = time.monotonic() - began
         shown.report(history)
 
@@ -107,19 +125,22 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
         try:
             left = iter(data)
             while not interrupted.is_set() and (steps is None or history.steps < steps) and (
-                    batch := next(left, None)) is not None:
+                    patience is None or history.since_best() < patience) and (
+                    batches_of_step := list(islice(left, accumulate))):
                 if schedule is not None:
                     optimizer.scale = schedule(history.steps)
                 model.zero_grad()
                 optimizer.zero_grad()
-                value = loss_of(model, *batch)
-                _check_loss(value, history.steps)
-                value.backward()
+                examples = sum(len(batch[0]) for batch in batches_of_step)
+                for batch in batches_of_step:
+                    value = loss_of(model, *batch)
+                    _check_loss(value, history.steps)
+                    mean.add(value.item(), len(batch[0]))
+                    (value if accumulate == 1 else value * (len(batch[0]) / max(examples, 1))).backward()
                 _check_gradients(model, optimizer, clip_norm, history.steps)
                 tracker.note()
                 optimizer.step()
                 history.steps += 1
-                mean.add(value.item(), len(batch[0]))
                 shown.step()
                 if history.steps % every == 0:
                     report()

@@ -1,0 +1,130 @@
+"""What language models share: a loss for the next token, text drawn token by token, and a measure across tokenisers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ..core import Array, Tensor, no_grad
+from ..nn import Module
+from ..ops import as_ids, cross_entropy
+from ..train import evaluate
+
+
+class LanguageModel(Module):
+    """Base of the models that read ids (B, T) and give scores for each next token: forward(ids) -> logits (B, T, V).
+
+    vocab_size   V
+    block_size   the longest context that is looked at; None where it has no bound
+
+    A subclass that can go on from where it was (a cache, a recurrent state) overrides `advance`.
+    """
+
+    vocab_size: int
+    block_size: int | None
+
+    def loss(self, ids: Any, targets: Any) -> Tensor:
+        """The mean over all tokens of -log p(target), in nats: ids (B, T), targets (B, T) -> ()"""
+        return cross_entropy(self(ids), targets)
+
+    def hidden_states(self, ids: Any) -> list[Tensor]:
+        """The vector of each token after each layer, (B, T, D) each; the first is what the tables gave."""
+        raise NotImplementedError(f"{type(self).__name__} has no hidden states to show")
+
+    def advance(self, ids: Array, state: Any) -> tuple[Array, Any]:
+        """Read ids (B, T), after those that `state` is of (None: none): scores for what comes next (B, V), and the
+        new state. This one keeps the ids themselves and reads the last block_size of them anew."""
+        ids = ids if state is None else np.concatenate([state, ids], 1)
+        ids = ids if self.block_size is None else ids[:, -self.block_size:]
+        return self(ids).data[:, -1], ids
+
+    @no_grad()
+    def generate(self, ids: Any, max_new_tokens: int, temperature: float = 1.0, top_k: int | None = None,
+                 top_p: float | None = None, *, seed: int | None = None, stop: int | None = None) -> Any:
+        """Go on from a prompt, token by token, each drawn from softmax(logits / temperature).
+
+            ids (T,) or a list of T ids -> a list of T + max_new_tokens; ids (B, T) -> an array (B, T + max_new_tokens)
+
+        temperature   below 1 likely tokens become likelier; 0 takes the likeliest (greedy)
+        top_k         only the k likeliest are drawn from (all of V where k is larger)
+        top_p         only the likeliest are, as many as it takes for their probabilities to sum to top_p (Holtzman et
+                      al. 2020); after top_k
+        seed          of the draws; the same seed gives the same text. None: other text each time
+        stop          an id at which a list ends early; sequences of a batch go on
+
+        In eval mode, whatever the model's mode is, without gradient. Prompts longer than block_size are read from their
+        end. Raises ValueError for an empty prompt and settings out of range, IndexError for ids outside the vocabulary.
+        """
+        given = as_ids(ids.data if isinstance(ids, Tensor) else ids, self.vocab_size, "the vocabulary")
+        if given.ndim not in (1, 2) or not given.shape[-1]:
+            raise ValueError(f"a prompt has one token at least, ids (T,) or (B, T), not {given.shape}; with nothing to "
+                             "say, begin with the token that ends a text")
+        if max_new_tokens < 0:
+            raise ValueError(f"max_new_tokens is 0 or more, not {max_new_tokens}")
+        check_sampling(temperature, top_k, top_p)
+        rng, out, state = np.random.default_rng(seed), [np.atleast_2d(given)], None
+        modes = [(module, module.training) for _, module in self.named_modules()]
+        self.eval()
+        try:
+            for _ in range(max_new_tokens):
+                logits, state = self.advance(out[-1] if len(out) > 1 else out[0][:, -(self.block_size or 0):], state)
+                new = draw_next(logits, temperature, top_k, top_p, rng)
+                out.append(new[:, None])
+                if stop is not None and given.ndim == 1 and new[0] == stop:
+                    break
+        finally:
+            for module, training in modes:
+                module.training = training
+        text = np.concatenate(out, 1)
+        return text if given.ndim == 2 else text[0].tolist()
+
+    def bits_per_byte(self, batches: Iterable[Any], bytes_per_token: float) -> float:
+        """How many bits each byte of a text costs to tell: the mean loss in bits, over the bytes that a token stands
+        for on average. Perplexity is per token, so it cannot compare tokenisers; this can.
+
+        >>> from tinyembed.models import Bigram
+        >>> round(Bigram(256).bits_per_byte([(np.array([[1, 2]]), np.array([[2, 3]]))], 1.0), 1)
+        8.0
+        """
+        return evaluate(self, batches) / math.log(2) / bytes_per_token
+
+
+def check_sampling(temperature: float, top_k: int | None, top_p: float | None) -> None:
+    """ValueError for settings from which nothing can be drawn."""
+    if not 0 <= temperature < math.inf:
+        raise ValueError(f"temperature is 0 (the likeliest token, always) or more, not {temperature}")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k leaves 1 token or more, not {top_k}; None leaves all")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p is a probability above 0, 1 at most, not {top_p}; None leaves all tokens")
+
+
+def draw_next(logits: Array, temperature: float, top_k: int | None, top_p: float | None,
+              rng: np.random.Generator) -> Array:
+    """A token for each line of logits: (B, V) -> (B,). See `LanguageModel.generate`.
+
+    >>> logits = np.log([[0.5, 0.3, 0.2]])
+    >>> rng = np.random.default_rng(0)
+    >>> [int(draw_next(logits, 1.0, None, 0.6, rng)[0]) for _ in range(6)]
+    [1, 0, 0, 0, 1, 1]
+    """
+    if temperature == 0:
+        return np.argmax(logits, -1)
+    B, V = logits.shape
+    order = None
+    if top_p is not None:
+        order = np.argsort(-logits, -1, kind="stable")[:, :top_k]  # the likeliest first
+    elif top_k is not None and top_k < V:
+        order = np.argpartition(-logits, top_k - 1, -1)[:, :top_k]
+    z = (logits if order is None else np.take_along_axis(logits, order, -1)).astype(np.float64)
+    z -= z.max(-1, keepdims=True)
+    p = np.exp(z / temperature)
+    total = np.cumsum(p, -1)
+    if top_p is not None:  # a token stays if those before it do not reach top_p
+        stays = total - p < top_p * total[:, -1:]
+        total = np.cumsum(p * stays, -1)
+    at = (total <= rng.random((B, 1)) * total[:, -1:]).sum(-1)
+    return at if order is None else np.take_along_axis(order, at[:, None], -1)[:, 0]
