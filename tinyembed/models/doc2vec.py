@@ -129,8 +129,8 @@ class Doc2Vec(Word2Vec):
         self.network.tags = np.array([index[tag] for tags in self.tags for tag in tags], np.int64)
         self.network.starts = np.cumsum([0, *map(len, self.tags)])
         self.optimizer = Adagrad([{"params": [self.network.vectors, self.network.output]},
-                                  {"params": [self.network.documents], "lr": self.alpha * RATE * SELDOM}],
-                                 lr=self.alpha * RATE, per_row=True)
+                                  {"params": [self.network.documents], "lr": self.alpha * RATE[1] * SELDOM}],
+                                 lr=self.alpha * RATE[1], per_row=True)
 
     def _about(self) -> dict[str, Any]:
         return {**super()._about(), "rows": self.tags}
@@ -158,7 +158,7 @@ class Doc2Vec(Word2Vec):
     def _batches(self, sentences: Any, keep: Array, rng: np.random.Generator, **options: Any) -> WindowBatches:
         # A document predicts its words even where they have no neighbours. It is a few blocks long: if these shared
         # their negatives it would meet too few words that are not its own.
-        return super()._batches(sentences, keep, rng, negatives=16, group=1, lone=True)
+        return super()._batches(sentences, keep, rng, negatives=16, group=1, blocks=128, lone=True)
 
     def infer_vector(self, doc_words: Sequence[str], alpha: float | None = None, min_alpha: float | None = None,
                      epochs: int | None = None) -> Array:
@@ -179,7 +179,7 @@ class Doc2Vec(Word2Vec):
         network.tags, network.starts = np.zeros(1, np.int64), np.arange(2)
         network.with_words = False
         batches = self._batches([list(doc_words)], np.ones(len(self.vocabulary)), rng)
-        optimizer = Adagrad([network.documents], lr=self.alpha * RATE * SELDOM, per_row=True)
+        optimizer = Adagrad([network.documents], lr=self.alpha * RATE[1] * SELDOM, per_row=True)
         fit(network, batches, optimizer, epochs=epochs, progress=False, schedule=self._falling(start, end, epochs))
         vector: Array = network.documents.data[0]
         return vector

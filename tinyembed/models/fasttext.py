@@ -110,7 +110,7 @@ class FastText(Word2Vec):
         vectors = self._drawn(len(self.word_rows) + len(self.bucket_rows))
         self.network = SubwordModel(vectors, len(self.vocabulary), self.sg, self.negative, bool(self.cbow_mean))
         self.network.pieces, self.network.starts = self._pieces
-        self.optimizer = Adagrad(self.network.parameters(), lr=self.alpha * RATE, per_row=True)
+        self.optimizer = Adagrad(self.network.parameters(), lr=self.alpha * RATE[bool(self.sg)], per_row=True)
 
     def _grow(self, k: int) -> None:
         self.network.vectors.grow(self._drawn(self._number(len(self.network.vectors))))

@@ -17,8 +17,10 @@ from ..train import evaluate, fit
 from ..vectors import KeyedVectors
 from .base import TextModel, text_of
 
-RATE = 9.0  # Adagrad's learning rate for an alpha of 1
-NEGATIVES = (24, 32)  # that 64 words share, with CBOW and with skip-gram, of which each word is several examples
+# With CBOW, and with skip-gram, of which each word is several examples:
+RATE = (10.5, 9.0)  # Adagrad's learning rate for an alpha of 1
+NEGATIVES = (24, 32)  # that 64 words share
+BLOCKS = (256, 128)  # of 16 words, in a batch
 
 
 class WindowModel(Module):
@@ -136,7 +138,7 @@ class Word2Vec(TextModel):
         V = len(self.vocabulary)
         self.word_rows = np.arange(V)
         self.network = WindowModel(self._drawn(V), V, self.sg, self.negative, bool(self.cbow_mean))
-        self.optimizer = Adagrad(self.network.parameters(), lr=self.alpha * RATE, per_row=True)
+        self.optimizer = Adagrad(self.network.parameters(), lr=self.alpha * RATE[bool(self.sg)], per_row=True)
 
     def _grow(self, k: int) -> None:
         self.word_rows = np.arange(len(self.vocabulary))
@@ -181,7 +183,8 @@ class Word2Vec(TextModel):
         return lambda step: max(start - (start - end) * step / max(steps, 1), end) / float(self.alpha)
 
     def _batches(self, sentences: Any, keep: Array, rng: np.random.Generator, **options: Any) -> WindowBatches:
-        options = {"negatives": NEGATIVES[bool(self.sg)], "per_word": not self.sg, "shrink": self.shrink_windows,
+        sg = bool(self.sg)
+        options = {"negatives": NEGATIVES[sg], "blocks": BLOCKS[sg], "per_word": not sg, "shrink": self.shrink_windows,
                    **options}
         return WindowBatches(SentenceIds(sentences, self.vocabulary.index), self.window, keep,
                              noise_distribution(self.vocabulary.counts, self.ns_exponent), rng=rng, **options)

@@ -10,7 +10,6 @@ from .elementwise import (
     divide,
     exp,
     expm1,
-    gelu,
     log,
     log1p,
     log_sigmoid,
@@ -29,6 +28,7 @@ from .elementwise import (
     tanh,
     where,
 )
+from .gelu import gelu
 from .linalg import einsum, linear, matmul, vecdot
 from .lookup import as_ids, embedding, getitem, project_rows
 from .losses import bce_with_logits, cross_entropy, mse

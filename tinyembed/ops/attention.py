@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 
 from ..core import Array, ValueAndVjp, primitive
+from .linalg import as_matrix
+
+HIGH, LOW = 60.0, 1e-20  # e^60 times any number of keys is finite in float32; sums above 1e-20 have all their digits
 
 
 @primitive
@@ -27,8 +31,8 @@ def attention(q: Array, k: Array | None = None, v: Array | None = None, mask: Ar
         dv_j = sum_i p_ij g_i          ds_ij = p_ij (P_ij - g_i . y_i), softmax's, as sum_j p_ij P_ij = g_i . y_i
         dq_i = sum_j ds_ij k_j / sqrt(d)          dk_j = sum_i ds_ij q_i / sqrt(d)          dmask = ds
 
-    The (Tq, Tk) scores of a head are kept as e = exp(s - max), and are not divided by their sums l: y is, and g, which
-    are smaller.
+    The (Tq, Tk) scores of a head are kept as e = exp(s) and are not divided by their sums: y is, and g, which are
+    smaller.
     """
     whole, packed, added = q, k is None, mask is not None and np.asarray(mask).dtype != bool
     q, k, v = _three(q, k, v)
@@ -38,22 +42,9 @@ def attention(q: Array, k: Array | None = None, v: Array | None = None, mask: Ar
     scale = q.dtype.type(1 / max(d, 1) ** 0.5)
     Q, K, V = (x.transpose(0, 2, 1, 3) for x in (np.asarray(q * scale), k, v))  # (B, H, T, d)
 
-    e = np.matmul(Q, K.swapaxes(2, 3))  # (B, H, Tq, Tk)
-    if mask is not None:
-        if np.broadcast_shapes(np.shape(mask), e.shape) != e.shape:
-            raise ValueError(f"a mask broadcasts to (B, H, Tq, Tk) = {e.shape}, and {np.shape(mask)} does not")
-        if added:
-            e += mask
-        else:
-            np.copyto(e, -np.inf, where=~np.asarray(mask))
-    if causal and Tq > 1:
-        e += _later(Tq, Tk, e.dtype)
-    top = e.max(-1, keepdims=True, initial=-np.inf)
-    top[~np.isfinite(top)] = 0
-    e -= top
-    np.exp(e, out=e)
-    total = e.sum(-1, keepdims=True)  # (B, H, Tq, 1)
-    total[total == 0] = 1
+    if mask is not None and np.broadcast_shapes(np.shape(mask), (B, H, Tq, Tk)) != (B, H, Tq, Tk):
+        raise ValueError(f"a mask broadcasts to (B, H, Tq, Tk) = {(B, H, Tq, Tk)}, and {np.shape(mask)} does not")
+    e, total = _exponentials(Q, K, mask, added, causal)
     keep = None
     if dropout and rng is not None:
         keep = (rng.random(e.shape, np.float32) >= dropout) * e.dtype.type(1 / (1 - dropout))
@@ -64,7 +55,7 @@ def attention(q: Array, k: Array | None = None, v: Array | None = None, mask: Ar
 
     def vjp(g: Array) -> tuple[Any, ...]:
         G = g.transpose(0, 2, 1, 3)
-        part = np.einsum("bhid,bhid->bhi", G, Y)[..., None] / total
+        part = np.einsum("bihd,bihd->bhi", g, y)[..., None] / total
         G = G / total
         out = np.empty(whole.shape, e.dtype) if packed else None
         gq, gk, gv = (np.empty(x.shape, e.dtype) if out is None else out[:, :, i] for i, x in enumerate((q, k, v)))
@@ -92,6 +83,37 @@ def _three(q: Array, k: Array | None, v: Array | None) -> tuple[Array, Array, Ar
     return q, k, v
 
 
+def _exponentials(Q: Array, K: Array, mask: Any, added: bool, causal: bool) -> tuple[Array, Array]:
+    """e^s of the scores s of queries and keys (B, H, T, d), those that count, and the sum for each query (or 1).
+
+    Numerator and denominator of a softmax may be scaled alike. Mostly no scaling is needed; where e^s would overflow,
+    or a query has next to nothing left, the largest score of each query is subtracted first.
+    """
+    Tq, Tk = Q.shape[2], K.shape[2]
+    for safe in (False, True):
+        s = np.matmul(Q, K.swapaxes(2, 3))  # (B, H, Tq, Tk)
+        if mask is not None:
+            if added:
+                s += mask
+            else:
+                np.copyto(s, -np.inf, where=~np.asarray(mask))
+        if causal and Tq > 1:
+            s += _later(Tq, Tk, s.dtype)
+        if safe:
+            top = s.max(-1, keepdims=True, initial=-np.inf)
+            top[~np.isfinite(top)] = 0
+            s -= top
+        elif not s.max(initial=-np.inf) < HIGH:  # NaN is not below either
+            continue
+        np.exp(s, out=s)
+        total = (as_matrix(s) @ np.ones(Tk, s.dtype)).reshape(*s.shape[:3], 1)
+        if safe or total.min(initial=1) > LOW:
+            break
+    total[total == 0] = 1
+    return s, total
+
+
+@functools.lru_cache(maxsize=16)
 def _later(Tq: int, Tk: int, dtype: Any) -> Array:
     """-inf for keys after the query, else 0: (Tq, Tk), the last query standing at the last key.
 

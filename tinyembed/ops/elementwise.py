@@ -7,9 +7,6 @@ from typing import Any
 import numpy as np
 
 from ..core import Array, ValueAndVjp, primitive
-from .erfc import normal_cdf_pdf
-
-GELU_C = 0.7978845608028654  # sqrt(2 / pi)
 
 
 @primitive
@@ -194,40 +191,3 @@ def silu(x: Array) -> ValueAndVjp:
     """x * s, s = sigmoid(x)          gradient g * s * (1 + x * (1 - s))          (Elfwing et al. 2018; "swish")"""
     s = _sigmoid(x)
     return x * s, lambda g: (g * s * (1 + x * (1 - s)),)
-
-
-@primitive
-def gelu(x: Array, approximate: str = "none") -> ValueAndVjp:
-    """x times the chance that a standard normal variable is below x          (Hendrycks and Gimpel 2016)
-
-    approximate="none":  y = x * Phi(x)                                        dy/dx = Phi(x) + x * phi(x)
-    approximate="tanh":  y = x/2 * (1 + t), t = tanh(sqrt(2/pi) (x + 0.044715 x^3))      (GPT-2's form)
-                         dy/dx = (1 + t)/2 + x/2 * (1 - t^2) * sqrt(2/pi) (1 + 3 * 0.044715 x^2)
-    """
-    if approximate == "none":
-        cdf, pdf = normal_cdf_pdf(x)
-        return x * cdf, lambda g: (g * (cdf + x * pdf),)
-    if approximate != "tanh":
-        raise ValueError(f'approximate is "none" or "tanh", not {approximate!r}')
-    t = np.asarray(x * x)  # five passes on one buffer; the same formula read from the inside out
-    t *= GELU_C * 0.044715
-    t += GELU_C
-    t *= x
-    np.tanh(t, out=t)
-    y = np.asarray(t + 1)
-    y *= x
-    y *= 0.5
-
-    def vjp(g: Array) -> tuple[Any, ...]:
-        d = np.asarray(x * x)
-        d *= 3 * GELU_C * 0.044715
-        d += GELU_C
-        d *= x
-        d *= 1 - t
-        d += 1
-        d *= 1 + t  # (1 + t) (1 + x (1 - t) u') = (1 + t) + x (1 - t^2) u'
-        d *= 0.5
-        d *= g
-        return (d,)
-
-    return y, vjp

@@ -60,24 +60,25 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float = 1e-5) -> Value
     dx = (h - mean(h) - z * mean(h * z)) / sqrt(var + eps), h = g * weight          dweight = sum(g * z), dbias = sum(g)
     """
     _check_width(x, weight, bias)
-    D = x.shape[-1]
-    z = x - np.mean(x, -1, keepdims=True)
-    scale = 1 / np.sqrt(np.einsum("...i,...i->...", z, z)[..., None] / D + eps)
-    scale = scale.astype(x.dtype, copy=False)
+    D, x2 = x.shape[-1], as_matrix(x)  # (N, D)
+    ones = np.full(D, 1 / D, x.dtype)
+    z = x2 - (x2 @ ones)[:, None]
+    scale = 1 / np.sqrt(np.einsum("ni,ni->n", z, z) / D + eps)
+    scale = scale.astype(x.dtype, copy=False)[:, None]
     z *= scale
     y = z * weight
     y += bias
 
     def vjp(g: Array) -> tuple[Any, ...]:
-        h = g * weight
-        along = np.einsum("...i,...i->...", h, z)[..., None] / D
-        h -= np.mean(h, -1, keepdims=True)
+        g2 = as_matrix(g)
+        h = g2 * weight
+        along = (np.einsum("ni,ni->n", h, z) / D)[:, None].astype(h.dtype, copy=False)
+        h -= (h @ ones)[:, None]
         h -= z * along
         h *= scale
-        g2 = as_matrix(g)
-        return h, np.einsum("ni,ni->i", g2, as_matrix(z)), sum_rows(g2)
+        return h.reshape(x.shape), lambda: np.einsum("ni,ni->i", g2, z), lambda: sum_rows(g2)
 
-    return y, vjp
+    return y.reshape(x.shape), vjp
 
 
 @primitive
