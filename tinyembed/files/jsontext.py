@@ -18,14 +18,17 @@ SPARE = 32 << 20  # bytes that reading a file may take beyond the file's own siz
 MOST = 100_000_000  # bytes of JSON; the limit of safetensors
 
 
-def read_json(path: str | os.PathLike[str]) -> Any:
-    """What the file's JSON says; see parse_json. FormatError for what is no JSON, and for more than 100 MB of it."""
+def read_json(path: str | os.PathLike[str], spare: int = SPARE) -> Any:
+    """What the file's JSON says; see parse_json. FormatError for what is no JSON, and for more than 100 MB of it.
+
+    spare   bytes of memory that reading may take beyond the file's size
+    """
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > MOST:
             raise FormatError(path, "the file", f"{size:,} bytes, where JSON of at most {MOST:,} is read")
         data = file.read(size)
-    return parse_json(path, "the file", data, size + SPARE)
+    return parse_json(path, "the file", data, size + spare)
 
 
 def parse_json(path: str | os.PathLike[str], where: str, data: bytes, room: int,

@@ -1,8 +1,14 @@
 """From text to ids and back."""
 
+from .bpe import ByteLevelBPE
 from .preprocess import LineSentences, simple_preprocess
 from .sampling import keep_probabilities, noise_distribution
+from .sentencepiece import SentencePieceBPE
+from .simple import CharacterTokenizer, WordTokenizer, load_tokenizer
+from .tokenizer import Tokenizer, pad
 from .vocabulary import Vocabulary, detokenise, words_and_punctuation
+from .wordpiece import WordPiece
 
-__all__ = ["LineSentences", "Vocabulary", "detokenise", "keep_probabilities", "noise_distribution",
-           "simple_preprocess", "words_and_punctuation"]
+__all__ = ["ByteLevelBPE", "CharacterTokenizer", "LineSentences", "SentencePieceBPE", "Tokenizer", "Vocabulary",
+           "WordPiece", "WordTokenizer", "detokenise", "keep_probabilities", "load_tokenizer", "noise_distribution",
+           "pad", "simple_preprocess", "words_and_punctuation"]

@@ -1,0 +1,153 @@
+"""Byte-level BPE, the tokeniser of GPT-2 and of most language models since: any text has ids, and they give it back.
+
+A text is cut into words (`patterns`), each word is UTF-8, each byte is a token, and neighbours are merged (`merges`).
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from .merges import learn_merges, merges_of
+from .patterns import PATTERNS, STRETCHES, compiled
+from .tokenizer import KeptIds, Tokenizer
+from .tokenizer_files import write_json, write_merges
+from .tokenizer_json import PLAIN, Frame
+
+
+def _byte_table() -> list[str]:
+    """The character that stands for each byte in the files of GPT-2: its own Latin-1 one where that can be seen, and
+    for the 68 others the characters from U+0100 on, in their order."""
+    seen = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = (b for b in range(256) if b not in seen)
+    table = {b: chr(b) for b in seen} | {b: chr(0x100 + n) for n, b in enumerate(others)}
+    return [table[b] for b in range(256)]
+
+
+BYTE_CHARACTERS = _byte_table()
+_BYTE = {ord(character): byte for byte, character in enumerate(BYTE_CHARACTERS)}
+
+
+class ByteLevelBPE(Tokenizer):
+    """Byte-level byte-pair encoding. (Radford et al. 2019, Language Models are Unsupervised Multitask Learners.)
+
+    tokens            the token of each id; each byte is written as a character of GPT-2's table (a space as Ġ)
+    merges            pairs (left token, right token), the first to be merged first
+    special_tokens    tokens that stand for no text; they must be among `tokens`
+    pattern           how a text is cut into words: "gpt2", "qwen2", "llama3", or None for one word
+    normalizer        None, or "NFC", "NFD", "NFKC", "NFKD": the text is brought into that form first
+    add_prefix_space  put a space before a text that begins with none
+    ignore_merges     a word that is a token is that token, whatever its merges make of it
+    added             more tokens that are cut out of the text, but are text
+
+    `train` makes one of texts, `load` reads one, `save` writes one. decode(encode(text)) is the text, in the form of
+    the normaliser. Raises ValueError for tokens that lack a byte, and for merges of, or into, what is no token.
+
+    >>> tokenizer = ByteLevelBPE.train(["low lower lowest slow slower"] * 2, vocab_size=262, special_tokens=["<end>"])
+    >>> tokenizer.pieces("so low, 你<end>"), tokenizer.encode("low")
+    (['s', 'o', 'Ġ', 'low', ',', 'Ġ', 'ä', '½', 'ł', '<end>'], [258])
+    >>> tokenizer.decode(tokenizer.encode("so low, 你<end>"))
+    'so low, 你<end>'
+    """
+
+    def __init__(self, tokens: Iterable[str], merges: Iterable[tuple[str, str]], special_tokens: Iterable[str] = (),
+                 pattern: str | None = "gpt2", normalizer: str | None = None, add_prefix_space: bool = False,
+                 ignore_merges: bool = False, added: Iterable[str] = (), frame: tuple[Frame, Frame] = PLAIN,
+                 late: Iterable[str] = ()) -> None:
+        if normalizer not in (None, "NFC", "NFD", "NFKC", "NFKD"):
+            raise ValueError(f"normalizer {normalizer!r}, where there are None, 'NFC', 'NFD', 'NFKC' and 'NFKD'")
+        super().__init__(tokens, special_tokens, added, frame, late,
+                         partial(unicodedata.normalize, normalizer) if normalizer else str)  # type: ignore[arg-type]
+        if missing := [c for c in BYTE_CHARACTERS if c not in self.index]:
+            raise ValueError(f"{len(missing)} of the 256 bytes have no token, the first is {missing[0]!r}: tokens of a "
+                             "byte-level BPE begin with all 256 (bpe.BYTE_CHARACTERS), so that any text has ids")
+        self.pattern, self.normalizer, self.add_prefix_space = pattern, normalizer, add_prefix_space
+        self.ignore_merges = ignore_merges
+        self._find = compiled(pattern).findall if pattern is not None else lambda text: [text]
+        self.merges = list(merges)
+        self._merge = merges_of(self.merges, self.index)
+        self._byte_ids = [self.index[c] for c in BYTE_CHARACTERS]
+        self._words = KeptIds(self._word_ids)
+        self._stretches = KeptIds(self._stretch_ids)  # a word with its marks: fewer of them, and quicker to find
+        self._bytes: dict[str, bytes] = {}
+
+    @classmethod
+    def train(cls, texts: Iterable[str], vocab_size: int, special_tokens: Iterable[str] = (),
+              pattern: str | None = "gpt2", normalizer: str | None = None, min_frequency: int = 2) -> ByteLevelBPE:
+        """Learn the merges of texts. Ids: the special tokens, the 256 bytes, then what is merged, in that order.
+
+        texts           any number of them; read once, only their words and how often each was seen are kept
+        vocab_size      how many tokens to have; there are fewer if the texts are too few
+        special_tokens  tokens that stand for no text; where they stand in the texts, these are cut
+        min_frequency   merge no pair that was seen less often
+
+        Of pairs seen equally often, that of the smaller ids comes first: the result of Hugging Face's trainer. Raises
+        TypeError for a plain string, ValueError for a vocab_size without room for the special tokens and the bytes.
+        """
+        special = list(special_tokens)
+        if isinstance(texts, str):
+            raise TypeError("train takes a list of texts, got a string: write [text]")
+        if vocab_size < 256 + len(special):
+            raise ValueError(f"vocab_size {vocab_size} is too small: the 256 bytes and {len(special)} special tokens "
+                             f"need {256 + len(special)}, and each merge one more")
+        tokens = [*special, *sorted(BYTE_CHARACTERS)]
+        empty = cls(tokens, [], special, pattern, normalizer)
+        words: Counter[str] = Counter()
+        for text in texts:
+            for part, id in empty._parts(text):
+                if id is None:
+                    words.update(empty._find(part))
+        spell = {word: [empty._byte_ids[b] for b in word.encode()] for word in words}
+        pairs = learn_merges(words, spell, tokens, vocab_size, min_frequency)
+        return cls(tokens, [(tokens[a], tokens[b]) for a, b in pairs], special, pattern, normalizer)
+
+    def save_gpt2(self, folder: str | os.PathLike[str]) -> None:
+        """Write GPT-2's vocab.json and merges.txt into a folder. They hold tokens and merges but no options: give
+        those to `load` again. Raises ValueError for a merge that merges.txt can not hold."""
+        write_merges(Path(folder, "merges.txt"), self.merges)
+        write_json(Path(folder, "vocab.json"), self.index, indent=None)
+
+    def _json(self) -> dict[str, Any]:
+        alone = self.pattern in ("gpt2", None)
+        level = {"type": "ByteLevel", "add_prefix_space": self.add_prefix_space, "trim_offsets": False,
+                 "use_regex": self.pattern == "gpt2"}
+        cut = {"type": "Split", "pattern": {"Regex": PATTERNS.get(self.pattern or "")}, "behavior": "Isolated",
+               "invert": False}
+        return {"normalizer": self.normalizer and {"type": self.normalizer},
+                "pre_tokenizer": level if alone else {"type": "Sequence", "pretokenizers": [cut, level]},
+                "decoder": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": True},
+                "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
+                          "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False,
+                          "ignore_merges": self.ignore_merges, "vocab": self.index,
+                          "merges": [[left, right] for left, right in self.merges]}}
+
+    def _ids(self, text: str, first: bool) -> list[int]:
+        if self.add_prefix_space and not text.startswith(" "):
+            text = " " + text
+        if self.pattern is None:
+            return self._word_ids(text)
+        return list(chain.from_iterable(map(self._stretches.__getitem__, STRETCHES.findall(text))))
+
+    def _stretch_ids(self, text: str) -> list[int]:
+        return list(chain.from_iterable(map(self._words.__getitem__, self._find(text))))
+
+    def _word_ids(self, word: str) -> list[int]:
+        data = word.encode()
+        if self.ignore_merges and (id := self.index.get("".join(BYTE_CHARACTERS[b] for b in data))) is not None:
+            return [id]
+        return self._merge([self._byte_ids[b] for b in data])
+
+    def _join(self, tokens: list[str]) -> str:
+        return b"".join(self._bytes.get(token) or self._token_bytes(token) for token in tokens).decode(errors="replace")
+
+    def _token_bytes(self, token: str) -> bytes:
+        """Its bytes by GPT-2's table; those of UTF-8 for an added token, and for one with a character beyond it."""
+        plain = token in self.added or any(ord(c) not in _BYTE for c in token)
+        self._bytes[token] = data = token.encode() if plain else bytes(map(_BYTE.__getitem__, map(ord, token)))
+        return data

@@ -1,0 +1,117 @@
+"""BPE over characters with ▁ for a space, as SentencePiece trains it: the tokeniser of Llama 2, Mistral and Gemma.
+
+Unlike byte-level BPE it merges characters, and a character without a token falls back to the bytes of its UTF-8. No
+pattern cuts the text: in principle all of it is one word. But where no merge makes a token with a ▁ behind another
+character, none ever crosses that border, and the text may be cut there; which is how the ids of words can be kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from itertools import chain
+
+from .merges import merges_of
+from .tokenizer import KeptIds, Tokenizer
+from .tokenizer_json import PLAIN, Frame
+
+_SPACE = "▁"
+_INSIDE = re.compile("[^▁]▁")
+_WORDS = re.compile("▁*[^▁]+|▁+")
+_STARTS = re.compile("▁?[^▁]+|▁")
+_BYTE = re.compile("<0x([0-9A-Fa-f]{2})>")
+
+
+class SentencePieceBPE(Tokenizer):
+    """Character BPE with byte fallback, read from a tokenizer.json. (Kudo and Richardson 2018; Touvron et al. 2023.)
+
+    tokens          the token of each id; ▁ stands for a space, <0x00> … <0xFF> for bytes
+    merges          pairs (left token, right token), the first to be merged first
+    special_tokens  tokens that stand for no text
+    unknown         the token of a character that has none, if the bytes have none either
+    byte_fallback   a character without a token becomes the bytes of its UTF-8
+    fuse_unk        unknown characters in a row are one unknown token
+    prepend         where a ▁ is put before: "text", each piece of text between added tokens; "always", where there is
+                    none yet; "first", so too, but only where the text begins; "never"
+    split           cut before each ▁ first, so that no merge reaches over it
+    strip           decoding takes one space off the beginning; None: unless prepend is "never"
+    ignore_merges, added, frame, late   see ByteLevelBPE and Tokenizer
+
+    Raises ValueError as ByteLevelBPE, and from `encode` for a character that has no token where none is unknown.
+
+    >>> tokenizer = SentencePieceBPE(["<unk>", "▁", "a", "b", "▁a", "▁ab"], [("▁", "a"), ("▁a", "b")], unknown="<unk>")
+    >>> tokenizer.pieces("ab ba"), tokenizer.decode([5, 1, 3, 2])
+    (['▁ab', '▁', 'b', 'a'], 'ab ba')
+    """
+
+    def __init__(self, tokens: Iterable[str], merges: Iterable[tuple[str, str]], special_tokens: Iterable[str] = (),
+                 unknown: str | None = None, byte_fallback: bool = False, fuse_unk: bool = True, prepend: str = "text",
+                 split: bool = False, ignore_merges: bool = False, added: Iterable[str] = (),
+                 frame: tuple[Frame, Frame] = PLAIN, late: Iterable[str] = (), strip: bool | None = None) -> None:
+        if prepend not in ("text", "always", "first", "never"):
+            raise ValueError(f"prepend {prepend!r}, where there are 'text', 'always', 'first' and 'never'")
+        super().__init__(tokens, special_tokens, added, frame, late, _marked if prepend == "text" else str)
+        if unknown is not None and unknown not in self.index:
+            raise ValueError(f"the unknown token {unknown!r} is not among the {len(self)} tokens: add it to them")
+        self.merges = list(merges)
+        self._merge = merges_of(self.merges, self.index)
+        self.prepend, self.byte_fallback, self.fuse_unk, self.ignore_merges = \
+            prepend, byte_fallback, fuse_unk, ignore_merges
+        self.strip = prepend != "never" if strip is None else strip
+        self._unknown = None if unknown is None else self.index[unknown]
+        apart = _SPACE in self.index and not ignore_merges and not any(_INSIDE.search(a + b) for a, b in self.merges)
+        self._cut = _STARTS.findall if split else _WORDS.findall if apart else lambda text: [text]
+        self._words = KeptIds(self._word_ids)
+        self._characters = KeptIds(self._character_ids)
+
+    def _ids(self, text: str, first: bool) -> list[int]:
+        text = text.replace(" ", _SPACE)
+        if (self.prepend == "always" or (self.prepend == "first" and first)) and not text.startswith(_SPACE):
+            text = _SPACE + text
+        return list(chain.from_iterable(map(self._words.__getitem__, self._cut(text))))
+
+    def _word_ids(self, word: str) -> list[int]:
+        if self.ignore_merges and word in self.index:
+            return [self.index[word]]
+        ids: list[int] = []
+        fused = [self._unknown] if self.fuse_unk else None
+        for character in word:
+            here = self._characters[character]
+            if here != fused or ids[-1:] != fused:
+                ids += here
+        return self._merge(ids)
+
+    def _character_ids(self, character: str) -> list[int]:
+        if (id := self.index.get(character)) is not None:
+            return [id]
+        spelled = [self.index.get(f"<0x{byte:02X}>", -1) for byte in character.encode()]
+        if self.byte_fallback and min(spelled) >= 0:
+            return spelled
+        if self._unknown is None:
+            raise ValueError(f"{character!r} has no token, and there is no unknown token: take a tokeniser that has "
+                             "one, or leave the character out")
+        return [self._unknown]
+
+    def _join(self, tokens: list[str]) -> str:
+        text, run = [], bytearray()
+        for token in [*tokens, ""]:
+            if byte := _BYTE.fullmatch(token):
+                run.append(int(byte[1], 16))
+                continue
+            if run:
+                text.append(_decoded(bytes(run)))
+                run.clear()
+            text.append(token.replace(_SPACE, " "))
+        return "".join(text).removeprefix(" " if self.strip else "")
+
+
+def _marked(text: str) -> str:
+    return _SPACE + text.replace(" ", _SPACE)
+
+
+def _decoded(run: bytes) -> str:
+    """The characters of a run of byte tokens; if it is not UTF-8, each of its bytes is a replacement character."""
+    try:
+        return run.decode()
+    except UnicodeDecodeError:
+        return "\ufffd" * len(run)
