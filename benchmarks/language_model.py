@@ -35,6 +35,8 @@ import tinyembed as te
 from tinyembed.data import python_docs
 from tinyembed.models import BERT, GPT, BERTConfig, GPTConfig, LSTMModel
 from tinyembed.text import ByteLevelBPE
+from tinyembed.text.bpe import BYTE_CHARACTERS
+from tinyembed.text.patterns import compiled
 
 torch = common.optional("torch")
 F: Any = torch and torch.nn.functional
@@ -221,10 +223,11 @@ def resident(name: str) -> float:
 def plain_bpe(tokenizer: ByteLevelBPE, text: str) -> list[str]:
     """The merge loop everyone writes first: in each word the pair of lowest rank, joined, until there is none."""
     out: list[str] = []
-    for word in tokenizer.split(text):
-        parts = list(word)
+    rank = {pair: i for i, pair in enumerate(tokenizer.merges)}
+    for word in compiled("gpt2").findall(text):
+        parts = [BYTE_CHARACTERS[b] for b in word.encode()]
         while len(parts) > 1:
-            ranks = [tokenizer.ranks.get((a, b), np.inf) for a, b in itertools.pairwise(parts)]
+            ranks = [rank.get((a, b), np.inf) for a, b in itertools.pairwise(parts)]
             best = min(ranks)
             if best == np.inf:
                 break

@@ -76,8 +76,8 @@ class LineSentences:
                         yield words
                     number, words = number + 1, []
             words += self._decode(rest, number)
-            if words:
-                yield words
+            for i in range(0, len(words), self.max_sentence_length):
+                yield words[i:i + self.max_sentence_length]
 
     def _decode(self, line: bytes, number: int) -> list[str]:
         try:
