@@ -321,7 +321,8 @@ def primitive(forward: Callable[..., ValueAndVjp] | None = None, *, rows: bool =
         if live and mode.recording and y.dtype.kind == "f":
             out._live = True
             out._node = Node(name, vjp, parents, y)
-        elif live and y.base is not None:
+        elif live and y.base is not None and any(
+                type(x) is np.ndarray and (x is y.base or x.base is y.base) for x in values):
             out._data = y.copy()  # no view of a leaf that an optimiser may write into
         return out
 
