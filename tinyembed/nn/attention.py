@@ -25,7 +25,7 @@ class KeysAndValues:
         self.size, self.length = size, 0
         self.arrays: list[Array] = []
 
-    def add(self, *new: Array) -> tuple[Array, ...]:
+    def add(self, *new: Any) -> tuple[Array, ...]:
         """Put keys and values (B, T, H, d) of the next T positions behind the others; all of them, as views."""
         B, T, H, d = new[0].shape
         if self.length + T > self.size:
@@ -111,7 +111,7 @@ class MultiHeadAttention(Module):
             scores = where(np.tri(Tq, Tk, Tk - Tq, dtype=bool), scores, np.full((), -np.inf, scores.dtype))
         return softmax(scores)
 
-    def _projected(self, x: Any, memory: Any, cache: KeysAndValues | None) -> list[Tensor]:
+    def _projected(self, x: Any, memory: Any, cache: KeysAndValues | None) -> list[Any]:
         """Queries, keys and values (B, T, H, d) each; or, where nothing comes between, all three in one array."""
         x, T = sequence(self, x, self.embed_dim)
         D, H, W, b = self.embed_dim, self.num_heads, self.in_proj_weight, self.in_proj_bias
@@ -125,16 +125,15 @@ class MultiHeadAttention(Module):
             kv = linear(memory, W[D:], None if b is None else b[D:]).reshape(len(memory), Tk, 2, H, D // H)
             return self._turned([q, kv[:, :, 0], kv[:, :, 1]], 0)
         qkv = linear(x, W, b).reshape(len(x), T, 3, H, D // H)
-        if cache is None and not isinstance(self.position, RotaryEmbedding):
-            return [qkv]
-        q, k, v = self._turned([qkv[:, :, i] for i in range(3)], 0 if cache is None else cache.length)
-        if cache is not None:
-            if k.requires_grad:
-                raise RuntimeError("a cache keeps arrays, through which no gradient goes: use te.no_grad()")
-            k, v = map(Tensor, cache.add(k.data, v.data))
-        return [q, k, v]
+        if cache is None:
+            turns = isinstance(self.position, RotaryEmbedding)
+            return self._turned([qkv[:, :, i] for i in range(3)], 0) if turns else [qkv]
+        if qkv.requires_grad:
+            raise RuntimeError("a cache keeps arrays, through which no gradient goes: use te.no_grad()")
+        q, k, v = self._turned([qkv.data[:, :, i] for i in range(3)], cache.length)
+        return [q, *cache.add(k, v)]
 
-    def _turned(self, qkv: list[Tensor], offset: int) -> list[Tensor]:
+    def _turned(self, qkv: list[Any], offset: int) -> list[Any]:
         if not isinstance(self.position, RotaryEmbedding):
             return qkv
         turned = [swapaxes(self.position(swapaxes(x, 1, 2), offset), 1, 2) for x in qkv[:2]]

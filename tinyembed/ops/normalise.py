@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -62,7 +63,7 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float = 1e-5) -> Value
     """
     _check_width(x, weight, bias)
     D, x2 = x.shape[-1], as_matrix(x)  # (N, D)
-    ones = np.full(D, 1 / D, x.dtype)
+    ones = _shares(D, x.dtype)
     z, y, scale = np.empty_like(x2), np.empty_like(x2), np.empty((len(x2), 1), x.dtype)
     for rows in _pieces(x2):
         part = z[rows]
@@ -83,6 +84,12 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float = 1e-5) -> Value
         return h.reshape(x.shape), lambda: np.einsum("ni,ni->i", g2, z), lambda: sum_rows(g2)
 
     return y.reshape(x.shape), vjp
+
+
+@functools.lru_cache(maxsize=64)
+def _shares(D: int, dtype: Any) -> Array:
+    """1/D, D times: a product with it is a mean, and quicker than NumPy's."""
+    return np.full(D, 1 / D, dtype)
 
 
 def _pieces(x: Array) -> Iterator[slice]:
