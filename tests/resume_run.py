@@ -102,6 +102,11 @@ def with_batches(batches: Callable[[np.random.Generator], Any], all_of_them: boo
     return make
 
 
+def accumulating(make: Callable[[], SimpleNamespace]) -> Callable[[], SimpleNamespace]:
+    """A run of which a step takes three batches, also from two passes."""
+    return lambda: SimpleNamespace(**vars(make()), options={"accumulate": 3})
+
+
 STREAM = np.random.default_rng(3).integers(0, V, 120)
 BATCHES: dict[str, Callable[[], SimpleNamespace]] = {
     "a list": with_batches(lambda rng: [(STREAM[i:i + T][None], STREAM[i + 1:i + 6][None]) for i in range(0, 50, T)]),
@@ -112,7 +117,9 @@ BATCHES: dict[str, Callable[[], SimpleNamespace]] = {
     "Philox": with_batches(lambda rng: Pairs(np.random.Generator(np.random.Philox(4)))),
     "SFC64": with_batches(lambda rng: Pairs(np.random.Generator(np.random.SFC64(4)))),
 }
-RUNS = {**OPTIMISERS, **BATCHES}
+ACCUMULATED = {"accumulate": accumulating(OPTIMISERS["AdamW"]),
+               "accumulate, drawn": accumulating(BATCHES["drawn in mid-pass"])}
+RUNS = {**OPTIMISERS, **BATCHES, **ACCUMULATED}
 
 
 def trained(make: Callable[[], SimpleNamespace], path: str | os.PathLike[str], *, cut: int | None = None,
@@ -132,7 +139,8 @@ def trained(make: Callable[[], SimpleNamespace], path: str | os.PathLike[str], *
         warnings.simplefilter("ignore", UserWarning)  # of dense steps; that is what is tried
         run.history = fit(run.model, run.batches, run.optimizer, loss=loss, steps=steps, epochs=epochs,
                           held_out=run.held_out, every=EVERY, clip_norm=1.0, schedule=optim.cosine(60, 4),
-                          progress=False, checkpoint=path, resume=True, about={"words": ["a", "b"]})
+                          progress=False, checkpoint=path, resume=True, about={"words": ["a", "b"]},
+                          **vars(run).get("options", {}))
     return run
 
 

@@ -15,6 +15,7 @@ from forged_checkpoints import FORGED, WAYS, false_entries, forgeries, try_forge
 from hypothesis import given
 from hypothesis import strategies as st
 from resume_run import (
+    ACCUMULATED,
     BATCHES,
     CUTS,
     OPTIMISERS,
@@ -64,7 +65,7 @@ def killed(make, path, cut):
 # -- resuming ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", OPTIMISERS)
+@pytest.mark.parametrize("name", [*OPTIMISERS, *ACCUMULATED])
 def test_a_run_that_was_killed_ends_as_one_that_never_was(tmp_path, whole, name):
     for cut in CUTS if name == "AdamW" else CUTS[3::3]:
         path = tmp_path / str(cut)

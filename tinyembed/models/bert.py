@@ -97,11 +97,12 @@ def mask_tokens(ids: Any, vocab_size: int, mask_id: int, rng: np.random.Generato
     [[ 5  4  8  4  9 10 11 12 13 14]] [[-100    6    7    8 -100 -100 -100 -100 -100 -100]]
     """
     ids = as_ids(ids, vocab_size, "the vocabulary")
+    as_ids(mask_id, vocab_size, "the vocabulary")
     if not 0 < share <= 1:
         raise ValueError(f"share is a probability above 0, not {share}")
     can = ~np.isin(ids, np.asarray(list(keep), np.int64))
     draw = np.where(can, rng.random(ids.shape), 2.0)
-    chosen = (draw < share) | ((draw == draw.min(-1, keepdims=True)) & can)
+    chosen = (draw < share) | ((draw == draw.min(-1, keepdims=True, initial=2.0)) & can)
     how = rng.random(ids.shape)
     hidden = np.where(chosen & (how < 0.8), mask_id, ids)
     random = chosen & (how >= 0.8) & (how < 0.9)

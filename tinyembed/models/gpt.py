@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -129,7 +129,7 @@ class GPT(LanguageModel):
         if seen.shape[1] > self.config.block_size:
             seen = seen[:, -self.config.block_size:]
             return self._scores(self.hidden_states(seen)[-1][:, -1:]).data[:, -1], (seen, None)
-        if cache is None:
+        if not cache:  # the first time, and always without blocks, which have nothing to keep
             cache, ids = [KeysAndValues(self.config.block_size) for _ in self.blocks], seen
         return self._scores(self.hidden_states(ids, cache)[-1][:, -1:]).data[:, -1], (seen, cache)
 
@@ -145,7 +145,7 @@ class GPT(LanguageModel):
         if not 1 <= block_size <= self.config.block_size:
             raise ValueError(f"a context of {self.config.block_size} can be cropped to 1 … {self.config.block_size}, "
                              f"not {block_size}")
-        self.config.block_size = self.block_size = block_size
+        self.config, self.block_size = replace(self.config, block_size=block_size), block_size
         if self.position is not None:
             old = self.position
             self.position = LearnedPositionalEmbedding(block_size, self.config.n_embd, dtype=old.table.weight.dtype)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -53,8 +53,8 @@ def load_gpt(path: str | os.PathLike[str], config: GPTConfig | None = None, *, d
     names = _without_prefix(file, ("_orig_mod.", "transformer."))
     fused, D = names.get("h.0.attn.c_attn.weight"), config.n_embd
     turned = fused is not None and file.shape(fused) == (D, 3 * D)  # (in, out)
-    config.tied = "lm_head.weight" not in names or np.array_equal(file[names["lm_head.weight"]],
-                                                                  file[names["wte.weight"]])
+    head, table = (_numbers(file, names.get(f"{name}.weight")) for name in ("lm_head", "wte"))
+    config = replace(config, tied=head is None or (table is not None and np.array_equal(head, table)))
     model = GPT(config, dtype=dtype)
 
     def found(ours: str) -> Array | None:
@@ -103,13 +103,7 @@ def load_bert(path: str | os.PathLike[str], *, dtype: Any = np.float32) -> BERT:
     pooler (a layer on top of [CLS]) is not read. Raises FormatError as `load_gpt` does.
     """
     file = SafeTensors(path)
-    where = os.path.join(path, "config.json")
-    said = _object(where)
-    if said.get("position_embedding_type", "absolute") != "absolute" or said.get("hidden_act") not in ACTIVATIONS:
-        raise FormatError(where, "the settings", "absolute positions and a hidden_act of "
-                          f"{', '.join(ACTIVATIONS)} are what this BERT has")
-    config = BERTConfig(**{f.name: said[f.name] for f in fields(BERTConfig) if f.name in said})
-    config.hidden_act = ACTIVATIONS[config.hidden_act]
+    config = _bert_config(os.path.join(path, "config.json"))
     names = _without_prefix(file, ("bert.",))
     model = BERT(config, dtype=dtype)
     headless = "cls.predictions.transform.dense.weight" not in names
@@ -124,7 +118,11 @@ def load_bert(path: str | os.PathLike[str], *, dtype: Any = np.float32) -> BERT:
             begin, _, rest = theirs.partition("{")
             parts = [_numbers(file, names.get(begin + part + rest.partition("}")[2]))
                      for part in rest.partition("}")[0].split(",")]
-            return None if any(x is None for x in parts) else np.concatenate([x for x in parts if x is not None])
+            there = [x for x in parts if x is not None]
+            if any(x.shape != there[0].shape or not x.ndim for x in there):
+                raise FormatError(file.path, f"parameter {ours}", "it is " + ", ".join(str(x.shape) for x in there) +
+                                  " in the file, of which nothing can be joined")
+            return np.concatenate(there) if len(there) == len(parts) else None
         old = theirs.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
         return _numbers(file, names.get(theirs, names.get(old)))  # the first checkpoints had TensorFlow's names
 
@@ -173,25 +171,49 @@ def _filled(model: Any, file: SafeTensors, found: Callable[[str], Array | None])
     return model.eval()
 
 
-def _object(path: str) -> dict[str, Any]:
+def _object(path: str, otherwise: str) -> dict[str, Any]:
+    """The settings in a config.json; `otherwise` says what to do where there is none."""
+    if not os.path.isfile(path):
+        raise FormatError(path, "the file", f"there is none: {otherwise}")
     said = read_json(path)
     if not isinstance(said, dict):
         raise FormatError(path, "the file", f"an object with the settings is expected, not {short(said)}")
     return said
 
 
+def _wrong(sizes: dict[str, Any], width: str, heads: str) -> list[str]:
+    """What is wrong with sizes: they are positive integers, and the heads share the width in equal parts."""
+    return [f"{name} {short(n)}" for name, n in sizes.items() if type(n) is not int or n < 1] or \
+        [f"{width} is no multiple of {heads}"] * (sizes[width] % sizes[heads] > 0)
+
+
 def _gpt_config(path: str) -> GPTConfig:
     """The settings of Hugging Face's config.json."""
-    if not os.path.isfile(path):
-        raise FormatError(path, "the file", "there is none: give the settings, load_gpt(path, config=GPTConfig(…))")
-    said = _object(path)
+    said = _object(path, "give the settings, load_gpt(path, config=GPTConfig(…))")
     activation = ACTIVATIONS.get(str(said.get("activation_function", "gelu_new")))
     sizes = {ours: said.get(theirs, default) for ours, theirs, default in (
         ("vocab_size", "vocab_size", 50257), ("block_size", "n_positions", 1024), ("n_layer", "n_layer", 12),
         ("n_head", "n_head", 12), ("n_embd", "n_embd", 768))}
-    wrong = [f"{name} {short(n)}" for name, n in sizes.items() if type(n) is not int or n < 1]
-    if activation is None or said.get("layer_norm_epsilon", 1e-5) != 1e-5 or wrong or said.get("n_inner") not in (
-            None, 4 * sizes["n_embd"]):
+    wrong = _wrong(sizes, "n_embd", "n_head")
+    if activation is None or wrong or said.get("layer_norm_epsilon", 1e-5) != 1e-5 or \
+            said.get("n_inner") not in (None, 4 * sizes["n_embd"]) or \
+            not said.get("scale_attn_weights", True) or said.get("scale_attn_by_inverse_layer_idx"):
         raise FormatError(path, "the settings", f"a GPT-2 with an activation_function of {', '.join(ACTIVATIONS)}, "
-                          "layer_norm_epsilon 1e-5 and n_inner of 4 n_embd can be read" + "; ".join(["", *wrong]))
+                          "layer_norm_epsilon 1e-5, n_inner of 4 n_embd and scores divided by the root of a head's "
+                          "width can be read" + "; ".join(["", *wrong]))
     return GPTConfig(**sizes, activation=activation)
+
+
+def _bert_config(path: str) -> BERTConfig:
+    """The settings of Hugging Face's config.json."""
+    said = _object(path, "it stands beside the weights, in the folder that load_bert takes")
+    config = BERTConfig(**{f.name: said[f.name] for f in fields(BERTConfig) if f.name in said})
+    activation = ACTIVATIONS.get(str(config.hidden_act))
+    wrong = _wrong({f.name: getattr(config, f.name) for f in fields(BERTConfig) if f.type == "int"}, "hidden_size",
+                   "num_attention_heads")
+    wrong += [f"{name} {short(x)}" for name, x in vars(config).items() if name in (
+        "layer_norm_eps", "hidden_dropout_prob") and (type(x) not in (int, float) or not 0 <= x < 1)]
+    if activation is None or wrong or said.get("position_embedding_type", "absolute") != "absolute":
+        raise FormatError(path, "the settings", f"a BERT with a hidden_act of {', '.join(ACTIVATIONS)} and absolute "
+                          "positions can be read" + "; ".join(["", *wrong]))
+    return replace(config, hidden_act=activation)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core import Array, Parameter, Tensor, fresh_rng
 from ..ops import attention, linear, softmax, swapaxes, where
+from ..ops.attention import check_mask
 from .linear import Linear
 from .module import Module
 from .positional import sequence
@@ -47,7 +48,7 @@ class MultiHeadAttention(Module):
         head_h = softmax(q_h k_h^T / sqrt(d) + mask) v_h          y = [head_1 … head_H] W_out^T + b_out
 
         x (B, T, D); for cross-attention keys and values come from `memory` (B, Tk, D) -> y (B, T, D)
-        mask, broadcasting to (B, H, T, Tk): booleans, True where a query may look at a key, or numbers to be added
+        mask, broadcasting to (B, H, T, Tk): booleans, True where a query may look at a key, or floats to be added
         padding (B, Tk): True where a key is a real token
 
     causal    no query looks at a later key
@@ -149,8 +150,10 @@ class MultiHeadAttention(Module):
                 raise ValueError(f"padding has a boolean for each key, True for a token: {(np.shape(x)[0], Tk)}, not "
                                  f"{padding.dtype} {padding.shape}")
             padding = padding[:, None, None]
-        if mask is not None and not isinstance(mask, Tensor):
-            mask = np.asarray(mask)
+        if mask is not None:
+            if not isinstance(mask, Tensor) or mask.dtype == bool:
+                mask = np.asarray(mask.data if isinstance(mask, Tensor) else mask)
+            check_mask(mask, (np.shape(x)[0], self.num_heads, Tq, Tk))
         bias = self.position(Tq, Tk, offset) if self.position is not None and \
             not isinstance(self.position, RotaryEmbedding) else None
         total = bias

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, ValueAndVjp, primitive
+from ..core import Array, Tensor, ValueAndVjp, primitive
 from .linalg import as_matrix
 
 HIGH, LOW = 60.0, 1e-20  # e^60 times any number of keys is finite in float32; sums above 1e-20 have all their digits
@@ -21,7 +21,7 @@ def attention(q: Array, k: Array | None = None, v: Array | None = None, mask: Ar
         q (B, Tq, H, d), k (B, Tk, H, d), v (B, Tk, H, e) -> y (B, Tq, H, e)     for each of B sequences and H heads
         or q (B, T, 3, H, d) alone: queries, keys and values as one projection gives them -> (B, T, H, d)
         mask, of a shape that broadcasts to (B, H, Tq, Tk): booleans, False where query i does not look at key j; or
-            numbers that are added to the scores, which may be -inf and do have a gradient
+            floats that are added to the scores, which may be -inf and do have a gradient
         causal: query i does not look at later keys. The last query stands at the last key, so that a generator may
             give the newest query alone (torch aligns the first ones)
         dropout: each p_ij is zeroed with this probability, and the others divided by 1 - dropout
@@ -42,8 +42,8 @@ def attention(q: Array, k: Array | None = None, v: Array | None = None, mask: Ar
     scale = q.dtype.type(1 / max(d, 1) ** 0.5)
     Q, K, V = (x.transpose(0, 2, 1, 3) for x in (np.asarray(q * scale), k, v))  # (B, H, T, d)
 
-    if mask is not None and np.broadcast_shapes(np.shape(mask), (B, H, Tq, Tk)) != (B, H, Tq, Tk):
-        raise ValueError(f"a mask broadcasts to (B, H, Tq, Tk) = {(B, H, Tq, Tk)}, and {np.shape(mask)} does not")
+    if mask is not None:
+        check_mask(mask, (B, H, Tq, Tk))
     e, total = _exponentials(Q, K, mask, added, causal)
     keep = None
     if dropout and rng is not None:
@@ -81,6 +81,15 @@ def _three(q: Array, k: Array | None, v: Array | None) -> tuple[Array, Array, Ar
             q.shape[0::2] != k.shape[0::2] or q.shape[3] != k.shape[3]:
         raise ValueError("it takes q (B, Tq, H, d), k (B, Tk, H, d), v (B, Tk, H, e), or q (B, T, 3, H, d) alone")
     return q, k, v
+
+
+def check_mask(mask: Any, shape: tuple[int, ...]) -> None:
+    """ValueError unless it is of booleans or floats and broadcasts to (B, H, Tq, Tk). Integers could mean either."""
+    dtype, given = (mask if isinstance(mask, Tensor) else np.asarray(mask)).dtype, np.shape(mask)
+    if dtype.kind not in "bf":
+        raise ValueError(f"a mask is of booleans or floats, not {dtype}: mask != 0, if 1 is where a query may look")
+    if len(given) > len(shape) or any(n not in (1, m) for n, m in zip(given[::-1], shape[::-1])):
+        raise ValueError(f"a mask broadcasts to (B, H, Tq, Tk) = {shape}, and {given} does not")
 
 
 def _exponentials(Q: Array, K: Array, mask: Any, added: bool, causal: bool) -> tuple[Array, Array]:

@@ -55,12 +55,12 @@ def sampled_softmax(x: Tensor, W: Any, targets: Any, samples: int, rng: np.rando
 
         x (…, D), W (V, D), targets (…) in 0 … V-1 -> one number
 
-    A drawn token j has its score lowered by log(samples q_j), the log of how many of it are expected, and so has the
-    target: then e^score, summed over the sample, is on average what it sums to over all V, the more nearly so the
-    larger the sample. Tokens are drawn with replacement, q_j = log((j + 2) / (j + 1)) / log(V + 1): few of the
-    rare, if ids are numbered from the most frequent on, as vocabularies and trained tokenisers (roughly) do. Where
-    the target itself is drawn it does not count twice. W's gradient is a RowGrad of the targets' and the sample's
-    rows.
+    Tokens are drawn with replacement, q_j = log((j + 2) / (j + 1)) / log(V + 1) each time: few of the rare, if ids are
+    numbered from the most frequent on, as vocabularies and trained tokenisers (roughly) do. Each that came up stands in
+    the sample once, however often it did, with its score lowered by log(1 - (1 - q_j)^samples), the log of how probable
+    that was; so is the target's, which is in any case there, and once. The larger the sample the nearer are loss and
+    gradient to those over all V, and a model that minimises it on average is nearly the right one for few samples too.
+    W's gradient is a RowGrad of the targets' and the sample's rows.
     (Jean et al. 2015, "On using very large target vocabulary for neural machine translation"; the log-uniform sampler
     is TensorFlow's)
     """
@@ -70,13 +70,13 @@ def sampled_softmax(x: Tensor, W: Any, targets: Any, samples: int, rng: np.rando
         raise ValueError(f"a sampled softmax draws one token at least, not {samples}")
     if targets.shape != x.shape[:-1]:
         raise ValueError(f"it needs x (…, D) and a target each (…), not {x.shape} and {targets.shape}")
-    drawn = np.minimum(np.exp(rng.random(samples) * np.log(V + 1)).astype(np.int64) - 1, V - 1)
+    drawn = np.unique(np.minimum(np.exp(rng.random(samples) * np.log(V + 1)).astype(np.int64) - 1, V - 1))
 
-    def expected(ids: Array) -> Array:
-        return np.log(samples * np.log1p(1 / (ids + 1)) / np.log(V + 1)).astype(x.dtype)
+    def log_chance(ids: Array) -> Array:
+        return np.log(1 - (1 - np.log1p(1 / (ids + 1)) / np.log(V + 1)) ** samples).astype(x.dtype)
 
     flat, targets = reshape(x, (targets.size, D)), targets.reshape(-1)
-    own = vecdot(flat, embedding(W, targets)) - expected(targets)
-    others = linear(flat, embedding(W, drawn)) - expected(drawn)
+    own = vecdot(flat, embedding(W, targets)) - log_chance(targets)
+    others = linear(flat, embedding(W, drawn)) - log_chance(drawn)
     others = where(targets[:, None] == drawn, np.full((), -np.inf, x.dtype), others)
     return cross_entropy(concatenate([reshape(own, (-1, 1)), others], 1), np.zeros(len(targets), np.int64))

@@ -40,7 +40,7 @@ class History:
 
     def since_best(self) -> int:
         """How many entries of held_out come after the one with the lowest loss."""
-        losses = [loss for _, loss in self.held_out]
+        losses = [math.inf if math.isnan(loss) else loss for _, loss in self.held_out]
         return len(losses) - 1 - losses.index(min(losses)) if losses else 0
 
 

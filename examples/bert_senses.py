@@ -1,0 +1,130 @@
+"""One word, two senses: a static vector cannot tell them apart, a vector in context can.
+
+A small BERT learns to fill in masked words of generated sentences, in which "bank" is the bank of a river or one for
+money; or 苹果 the fruit, or the maker of phones. Nobody tells it that there are two senses. Then, on sentences it has
+not seen: how alike are the vectors of the word in two sentences of the same sense, and of different senses?
+
+    python examples/bert_senses.py                 half a minute; draws bert_senses.png
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import numpy as np
+
+import tinyembed as te
+from tinyembed.data import two_senses
+from tinyembed.models import BERT, BERTConfig, mask_tokens
+from tinyembed.text import Vocabulary, pad
+from tinyembed.train import fit
+
+PAD, CLS, SEP, MASK = SPECIALS = ["[PAD]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+class MaskedBatches:
+    """Sentences of ids, shuffled and masked anew in each epoch: (ids, targets, segments, mask)."""
+
+    def __init__(self, ids: np.ndarray, mask: np.ndarray, V: int, batch: int, rng: np.random.Generator) -> None:
+        self.ids, self.mask, self.V, self.batch, self.rng = ids, mask, V, batch, rng
+
+    def __len__(self) -> int:
+        return -(-len(self.ids) // self.batch)
+
+    def __iter__(self) -> Any:
+        order = self.rng.permutation(len(self.ids))
+        for i in range(0, len(order), self.batch):
+            some = order[i:i + self.batch]
+            hidden, targets = mask_tokens(self.ids[some], self.V, 3, self.rng, 0.4, keep=(0, 1, 2))
+            yield hidden, targets, np.zeros_like(hidden), self.mask[some]
+
+
+def cosines(x: np.ndarray, senses: list[str]) -> tuple[float, float]:
+    """The mean cosine of two vectors of the same sense, and of two of different senses."""
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    same = np.equal.outer(np.array(senses), np.array(senses))
+    pairs = ~np.eye(len(x), dtype=bool)
+    return float((unit @ unit.T)[same & pairs].mean()), float((unit @ unit.T)[~same].mean())
+
+
+def study(language: str, o: argparse.Namespace) -> tuple[str, list[str], np.ndarray, np.ndarray]:
+    """Train on one language; (word, senses, static vectors, contextual vectors) of new sentences."""
+    corpus, new = two_senses(language, o.sentences, o.seed), two_senses(language, 200, o.seed + 1)
+    vocabulary = Vocabulary.build(corpus.sentences, specials=[*SPECIALS, "<unk>"])
+
+    def encode(sentences: list[list[str]]) -> tuple[np.ndarray, np.ndarray]:
+        return pad([[1, *vocabulary.encode(words).tolist(), 2] for words in sentences], 0)
+
+    rng, (ids, mask) = np.random.default_rng(o.seed), encode(corpus.sentences)
+    config = BERTConfig(len(vocabulary), o.dim, 2, 4, 2 * o.dim, ids.shape[1], 1, hidden_dropout_prob=0.0)
+    model, batches = BERT(config, rng=rng), MaskedBatches(ids, mask, len(vocabulary), 32, rng)
+    history = fit(model, batches, te.optim.AdamW(te.optim.decay_groups(model, 0.01), lr=3e-3), epochs=o.epochs,
+                  clip_norm=1.0, every=max(len(batches) * o.epochs // 3, 1),
+                  schedule=te.optim.cosine(max(len(batches) * o.epochs, 30), warmup=20))
+    print(f"{language}: {len(corpus.sentences)} sentences, V = {len(vocabulary)}; loss of masked words "
+          f"{history.train[0][1]:.2f} at first, {history.train[-1][1]:.2f} at last")
+    ids, mask = encode(new.sentences)
+    at = np.array(new.places) + 1  # [CLS] stands first
+    with te.no_grad():
+        context = model.hidden_states(ids, mask=mask)[-1].data[np.arange(len(ids)), at]
+        static = model.embed.token(ids[np.arange(len(ids)), at]).data
+    for name, x in (("static", static), ("in context", context)):
+        same, other = cosines(x, new.senses)
+        equal = ", all bit-equal" if (x == x[0]).all() else ""
+        print(f"  {new.word}, {name:<11} cosine of two of one sense {same:.3f}, of different senses {other:.3f}{equal}")
+    centres = {sense: context[np.array(new.senses) == sense].mean(0) for sense in set(new.senses)}
+    right = [min(centres, key=lambda s: float(np.linalg.norm(v - centres[s]))) == sense
+             for v, sense in zip(context, new.senses)]
+    print(f"  nearer to the middle of its own sense: {np.mean(right):.0%} of {len(right)} new sentences\n")
+    return new.word, new.senses, static, context
+
+
+def draw(path: str, studies: list[tuple[str, list[str], np.ndarray, np.ndarray]]) -> None:
+    """For each word its vectors in 200 sentences on two principal components: above static, below in context."""
+    try:
+        import matplotlib
+    except ImportError:
+        print(f"no {path}: pip install matplotlib for the picture")
+        return
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(2, len(studies), figsize=(6 * len(studies), 9), layout="constrained", squeeze=False)
+    for column, (word, senses, static, context) in zip(axes.T, studies):
+        shown = word if word.isascii() else "píng guǒ (apple)"  # the fonts at hand may lack Chinese
+        for panel, x, title in zip(column, (static, context), ("static: one point", "in context")):
+            points = te.vectors.pca(x) if np.ptp(x) and (x != x[0]).any() else np.zeros((len(x), 2))
+            for sense, marker in zip(sorted(set(senses)), "o^"):
+                some = points[np.array(senses) == sense]
+                panel.scatter(*some.T, s=36, marker=marker, alpha=0.6, label=sense)
+            panel.set(title=f'"{shown}", {title}', xlabel="first principal component",
+                      ylabel="second principal component")
+            if not points.any():
+                panel.set(xlim=(-1, 1), ylim=(-1, 1))
+            panel.legend()
+    figure.savefig(path, dpi=100)
+    print(f"picture: {path}")
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The flags."""
+    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_argument("--sentences", type=int, default=2000, help="to train on (default %(default)s)")
+    cli.add_argument("--epochs", type=int, default=30, help="passes over them (default %(default)s)")
+    cli.add_argument("--dim", type=int, default=48, help="D, the width (default %(default)s)")
+    cli.add_argument("--seed", type=int, default=1, help="seed of everything random (default %(default)s)")
+    cli.add_argument("--save", default="bert_senses.png", help="where the picture goes (default %(default)s)")
+    return cli
+
+
+def main() -> None:
+    cli = arguments()
+    o = cli.parse_args()
+    if min(o.sentences, o.epochs) < 1 or o.dim < 4 or o.dim % 4:
+        cli.error("--sentences and --epochs are 1 or more, --dim a multiple of 4, the number of heads")
+    draw(o.save, [study(language, o) for language in ("english", "chinese")])
+
+
+if __name__ == "__main__":
+    main()
