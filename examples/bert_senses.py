@@ -111,7 +111,7 @@ def arguments() -> argparse.ArgumentParser:
     """The flags."""
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("--sentences", type=int, default=2000, help="to train on (default %(default)s)")
-    cli.add_argument("--epochs", type=int, default=30, help="passes over them (default %(default)s)")
+    cli.add_argument("--epochs", type=int, default=50, help="passes over them (default %(default)s)")
     cli.add_argument("--dim", type=int, default=48, help="D, the width (default %(default)s)")
     cli.add_argument("--seed", type=int, default=1, help="seed of everything random (default %(default)s)")
     cli.add_argument("--save", default="bert_senses.png", help="where the picture goes (default %(default)s)")

@@ -43,11 +43,11 @@ def arguments() -> argparse.ArgumentParser:
     cli.add_argument("--text", help="a text file to train on (UTF-8; blank lines separate documents)")
     cli.add_argument("--characters", action="store_true", help="a token is a character, not a piece of a word")
     cli.add_argument("--vocab", type=int, default=2048, help="size of the BPE's vocabulary (default %(default)s)")
-    cli.add_argument("--steps", type=int, default=1000, help="training steps (default %(default)s)")
+    cli.add_argument("--steps", type=int, default=2000, help="training steps (default %(default)s)")
     cli.add_argument("--layers", type=int, default=4, help="blocks (default %(default)s)")
     cli.add_argument("--heads", type=int, default=4, help="attention heads in each (default %(default)s)")
     cli.add_argument("--dim", type=int, default=128, help="D, the width (default %(default)s)")
-    cli.add_argument("--context", type=int, default=128, help="T, tokens that are looked at (default %(default)s)")
+    cli.add_argument("--context", type=int, default=64, help="T, tokens that are looked at (default %(default)s)")
     cli.add_argument("--batch", type=int, default=12, help="B, windows in a batch (default %(default)s)")
     cli.add_argument("--accumulate", type=int, default=1, help="batches that make one step (default %(default)s)")
     cli.add_argument("--lr", type=float, default=4e-3, help="highest learning rate of AdamW (default %(default)s)")
@@ -78,7 +78,8 @@ def main() -> None:
         batches = NextTokenBatches(train_ids, o.context, o.batch, rng=np.random.default_rng(o.seed))
         held_out = list(NextTokenBatches(test_ids, o.context, 16))
         prompt = tokenizer.encode(o.prompt)
-        config = GPTConfig(len(tokenizer), o.context, o.layers, o.heads, o.dim, o.dropout, sampled=o.sampled)
+        config = GPTConfig(len(tokenizer), o.context, o.layers, o.heads, o.dim, o.dropout, std=0.05,
+                           token_std=0.1, sampled=o.sampled)
         model = GPT(config)
         model.generate(prompt, 1, o.temperature, top_p=o.top_p)  # what cannot be written is better known now
     except (OSError, ValueError) as error:

@@ -30,7 +30,7 @@ def ladder(V: int, D: int, T: int, rng: np.random.Generator) -> dict[str, tuple[
     return {"bigram": (Bigram(V, rng=rng), 2e-2),
             "neural n-gram": (NeuralNGram(V, D // 2, 4, 2 * D, rng=rng), 4e-3),
             "LSTM": (LSTMModel(V, D, rng=rng), 8e-3),
-            "GPT": (GPT(GPTConfig(V, T, n_layer=3, n_head=4, n_embd=D), rng=rng), 5e-3)}
+            "GPT": (GPT(GPTConfig(V, T, 3, 4, D, std=0.05, token_std=0.1), rng=rng), 4e-3)}
 
 
 def arguments() -> argparse.ArgumentParser:

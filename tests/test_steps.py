@@ -213,6 +213,41 @@ the word nearest to king - man + woman: queen
   man    first component -1, second +1
   woman  first component -1, second -1
 """,
+    "12_the_next_token.py": """\
+after 'the', counted:  {'cat': 0.4, 'dog': 0.2, 'mat': 0.4}
+mean of -log p: the counts 0.4441, no idea log(7) = 1.9459, perplexity 1.56
+
+untrained loss 1.9459; gradient of the row of 'the' times 15:
+  {'and': 0.71, 'cat': -1.29, 'dog': -0.29, 'mat': -1.29, 'on': 0.71, 'sat': 0.71, 'the': 0.71}
+  which is n(the) / V - n(the, next): True
+
+trained loss 0.445, the counts' 0.444
+after 'the', learned:  {'cat': 0.4, 'dog': 0.2, 'mat': 0.4}
+it writes: the mat and the cat sat on the cat sat on the dog
+""",
+    "13_attention.py": """\
+'it' looks at: the 0.01, cat 0.49, drank 0.09, because 0.33, it 0.06, was 0.01, thirsty 0.02
+the op gives the same: True
+its gradient agrees with finite differences
+
+with a large query, the row of 'cat' is fetched whole: True
+causal weights of a head, first three words:
+[[1.   0.   0.   0.  ]
+ [0.55 0.45 0.   0.  ]
+ [0.33 0.33 0.34 0.  ]]
+change the last word, and what changes is at: ['thirsty']
+without positions, order is invisible: True
+with rotary positions: False
+""",
+    "14_context.py": """\
+18 sentences, such as: the muddy bank under water; the private bank has notes
+  untrained, in the table  within a sense 1.0, between the two 1.0, bit-equal True
+  untrained, in context    within a sense 0.8, between the two 0.8, bit-equal False
+  trained,   in the table  within a sense 1.0, between the two 1.0, bit-equal True
+  trained,   in context    within a sense 1.0, between the two -0.1, bit-equal False
+after 'the muddy bank': under with
+after 'the rich bank': about has
+""",
 }
 
 

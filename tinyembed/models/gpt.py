@@ -35,6 +35,8 @@ class GPTConfig:
     tied         the head is the token table: logits = h W^T
     activation   of the MLPs, and `gated` (see `nn.MLP`)
     position     "learned" (a table), "rotary", "alibi"
+    std          of the matrices at the start; token_std: of the token table. GPT-2's 0.02 is for D = 768: narrow models
+                 learn sooner from 0.05 and 0.1
     sampled      0, or how many tokens the loss is taken over in training instead of all V (see `ops.sampled_softmax`)
     """
 
@@ -49,6 +51,8 @@ class GPTConfig:
     activation: str = "gelu_tanh"
     gated: bool = False
     position: str = "learned"
+    std: float = 0.02
+    token_std: float = 0.02
     sampled: int = 0
 
 
@@ -57,7 +61,7 @@ class GPT(LanguageModel):
 
         ids (B, T), T <= block_size -> logits (B, T, V); position t sees ids 0 … t
 
-    Starts as GPT-2 does: weights N(0, 0.02^2), those that add to the residual stream divided by sqrt(2 n_layer), biases
+    Starts as GPT-2 does: weights N(0, std^2), those that add to the residual stream divided by sqrt(2 n_layer), biases
     0. `loss` is the next-token loss; with `config.sampled`, in training, its estimate over a sample of the vocabulary,
     and then a step's cost does not depend on V. `generate` keeps keys and values while they fit block_size; further on
     it reads the last block_size tokens anew for each, as positions move. `models.load_gpt` reads published weights.
@@ -75,7 +79,7 @@ class GPT(LanguageModel):
         if c.position not in POSITIONS:
             raise ValueError(f"position is one of {', '.join(POSITIONS)}, not {c.position!r}")
         self.config, self.vocab_size, self.block_size, D = c, c.vocab_size, c.block_size, c.n_embd
-        self.token = Embedding(c.vocab_size, D, std=0.02, rng=rng, dtype=dtype)
+        self.token = Embedding(c.vocab_size, D, std=c.token_std, rng=rng, dtype=dtype)
         learned, position = c.position == "learned", None
         self.position = LearnedPositionalEmbedding(c.block_size, D, rng=rng, dtype=dtype) if learned else None
         if not learned:
@@ -89,12 +93,12 @@ class GPT(LanguageModel):
         self._start(rng)
 
     def _start(self, rng: np.random.Generator) -> None:
-        """N(0, 0.02^2) for the matrices; the two that end in the residual stream of each block are smaller."""
+        """N(0, std^2) for the matrices; the two that end in the residual stream of each block are smaller."""
         tables = {id(self.token.weight), id(None if self.position is None else self.position.table.weight)}
         for name, p in self.named_parameters():
             if p.ndim == 2 and id(p) not in tables:
-                small = name.endswith(("out_proj.weight", "linear2.weight"))
-                p.data = rng.standard_normal(p.shape) * (0.02 / (2 * len(self.blocks)) ** 0.5 if small else 0.02)
+                last = name.endswith(("out_proj.weight", "linear2.weight"))
+                p.data = rng.standard_normal(p.shape) * self.config.std / ((2 * len(self.blocks)) ** 0.5 if last else 1)
             elif name.endswith("bias"):
                 p.data = np.zeros(p.shape, p.dtype)
 
