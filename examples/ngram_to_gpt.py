@@ -28,8 +28,8 @@ from tinyembed.train import fit
 def ladder(V: int, D: int, T: int, rng: np.random.Generator) -> dict[str, tuple[LanguageModel, float]]:
     """The models, and the learning rate that suits each."""
     return {"bigram": (Bigram(V, rng=rng), 2e-2),
-            "neural n-gram": (NeuralNGram(V, D // 2, 4, 2 * D, rng=rng), 4e-3),
-            "LSTM": (LSTMModel(V, D, rng=rng), 8e-3),
+            "neural n-gram": (NeuralNGram(V, D // 2, 3, D, rng=rng), 4e-3),
+            "LSTM": (LSTMModel(V, 2 * D, rng=rng), 5e-3),
             "GPT": (GPT(GPTConfig(V, T, 3, 4, D, std=0.05, token_std=0.1), rng=rng), 4e-3)}
 
 
@@ -37,7 +37,7 @@ def arguments() -> argparse.ArgumentParser:
     """The flags."""
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("--text", help="a text file to train on (UTF-8; blank lines separate documents)")
-    cli.add_argument("--steps", type=int, default=1000, help="training steps of each (default %(default)s)")
+    cli.add_argument("--steps", type=int, default=1500, help="training steps of each (default %(default)s)")
     cli.add_argument("--vocab", type=int, default=1024, help="size of the BPE's vocabulary (default %(default)s)")
     cli.add_argument("--dim", type=int, default=96, help="D, the width (default %(default)s)")
     cli.add_argument("--context", type=int, default=64, help="T, tokens in a window (default %(default)s)")
