@@ -29,7 +29,7 @@ def ladder(V: int, D: int, T: int, rng: np.random.Generator) -> dict[str, tuple[
     """The models, and the learning rate that suits each."""
     return {"bigram": (Bigram(V, rng=rng), 2e-2),
             "neural n-gram": (NeuralNGram(V, D // 2, 3, D, rng=rng), 4e-3),
-            "LSTM": (LSTMModel(V, 2 * D, rng=rng), 5e-3),
+            "LSTM": (LSTMModel(V, D + D // 3, rng=rng), 5e-3),
             "GPT": (GPT(GPTConfig(V, T, 3, 4, D, std=0.05, token_std=0.1), rng=rng), 4e-3)}
 
 
