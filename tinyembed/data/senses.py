@@ -62,7 +62,7 @@ def two_senses(language: str = "english", n: int = 400, seed: int = 0) -> Senses
 
     >>> corpus = two_senses("english", 2)
     >>> [(" ".join(words), sense) for words, sense in zip(corpus.sentences, corpus.senses)][0]
-    ('she closed an account at the large bank in the town', 'money')
+    ('the sandy bank near the water was busy today', 'river')
     """
     if language not in LANGUAGES:
         raise ValueError(f"there are patterns in {' and '.join(LANGUAGES)}, not in {language!r}")
