@@ -345,6 +345,13 @@ def test_dropout_keeps_the_expectation_and_repeats_with_its_generator():
     assert set(np.unique(y)) == {0, np.float32(1 / (1 - 0.3))} and abs(y.mean() - 1) < 0.01
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 2e-7), (np.float64, 1e-14)])
+def test_the_normal_distribution_is_that_of_math_erfc_near_and_far(dtype, tolerance):
+    x = np.concatenate([np.linspace(-9, 9, 2001), [-1e30, -1e3, 1e3, 1e30]]).astype(dtype)
+    expected = [math.erfc(-v / math.sqrt(2)) / 2 for v in x.tolist()]
+    np.testing.assert_allclose(normal_cdf(x), expected, rtol=0, atol=tolerance)
+
+
 @pytest.mark.parametrize("source", [np.float32, np.float64])
 @pytest.mark.parametrize("target", [np.float32, np.float64])
 def test_astype_there_and_the_gradient_back(source, target):

@@ -1,7 +1,8 @@
 """The normal distribution's Phi and phi on arrays, which NumPy lacks: Phi(x) is the chance of a value below x.
 
 float32   Phi(x) = (1 + tanh(x p(x^2))) / 2. x p(x^2) is then log(Phi / (1 - Phi)) / 2, whose p is so smooth that a
-          polynomial of degree 6 is right to the last bit or two; tanh is one of NumPy's quickest functions.
+          polynomial of degree 6 is right to the last bit or two, and beyond |x| = 6 large enough; tanh is one of
+          NumPy's quickest functions.
 float64   Phi(x) = erfc(-x / sqrt 2) / 2,  erfc(z) = e^(-z^2) q(t), t = 1 / (1 + z/3), for z >= 0, q of degree 20.
 
 Both polynomials are fitted to Python's own `math.erfc`, once, when first needed.
@@ -45,10 +46,11 @@ def _of_logit() -> list[float]:
 
 
 def _horner(x: Array, coefficients: list[float], y: Array) -> None:
-    y[...] = coefficients[0]
-    for c in coefficients[1:]:
-        y *= x
+    np.multiply(x, coefficients[0], out=y)
+    for c in coefficients[1:-1]:
         y += c
+        y *= x
+    y += coefficients[-1]
 
 
 def normal_cdf(x: Any, out: Array | None = None) -> Array:
@@ -60,8 +62,9 @@ def normal_cdf(x: Any, out: Array | None = None) -> Array:
     x = np.asarray(x)
     y = np.empty_like(x) if out is None else out
     if x.dtype != np.float64:
-        _horner(np.minimum(x * x, x.dtype.type(X_MAX**2)), _of_logit(), y)
-        y *= x
+        with np.errstate(over="ignore"):  # far out p is large, or infinite, and tanh is 1
+            _horner(x * x, _of_logit(), y)
+            y *= x
         np.tanh(y, out=y)
         y += 1
         y *= 0.5

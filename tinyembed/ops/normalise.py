@@ -68,7 +68,7 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float = 1e-5) -> Value
     for rows in _pieces(x2):
         part = z[rows]
         np.subtract(x2[rows], (x2[rows] @ ones)[:, None], out=part)
-        scale[rows, 0] = 1 / np.sqrt(np.einsum("ni,ni->n", part, part) / D + eps)
+        scale[rows, 0] = (np.einsum("ni,ni->n", part, part) / D + eps) ** -0.5
         part *= scale[rows]
         np.multiply(part, weight, out=y[rows])
         y[rows] += bias
