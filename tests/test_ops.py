@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyembed as te
+from tinyembed.ops.normal import normal_cdf
 
 ops = te.ops
 every_op = pytest.mark.parametrize("name", sorted(CASES))
