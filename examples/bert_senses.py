@@ -102,7 +102,8 @@ def draw(path: str, studies: list[tuple[str, list[str], np.ndarray, np.ndarray]]
                       ylabel="second principal component")
             if not points.any():
                 panel.set(xlim=(-1, 1), ylim=(-1, 1))
-            panel.legend()
+            panel.margins(y=0.25)  # room for the legend
+            panel.legend(loc="upper right")
     figure.savefig(path, dpi=100)
     print(f"picture: {path}")
 

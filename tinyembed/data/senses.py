@@ -33,13 +33,13 @@ LANGUAGES = {
             "for a loan", "with the cash", "about the interest", "to open an account", "for the mortgage",
             "to change money"]}}),
     "chinese": Language("苹果", [
-        "{who} {time} {saw} {kind} 苹果 {about}", "{time} {who} {saw} 的 苹果 {about} 很 {state}",
-        "{kind} 苹果 {about} {time} 很 {state}", "{who} {saw} {about} 的 {kind} 苹果 {time}"], {
+        "{who} {time} {saw} {kind} 苹果 {about}", "{time} {who} {saw} {kind} 苹果 {about}",
+        "{who} 说 {kind} 苹果 {about} 很 {state}", "{time} {kind} 苹果 {about} 很 {state}"], {
         "who": ["我", "她", "弟弟", "老师", "邻居", "他们"], "saw": ["看到", "说起", "喜欢", "想要"],
         "state": ["好", "多", "贵", "少"], "time": ["今天", "昨天", "上周", "又"]}, {
-        "fruit": {"kind": ["红 的", "甜 的", "新鲜 的", "成熟 的", "酸 的"], "about": [
+        "fruit": {"kind": ["红", "甜", "新鲜", "成熟", "酸"], "about": [
             "在 果园 里", "和 香蕉", "和 梨", "在 树 上", "做 果汁", "在 厨房 里"]},
-        "phone": {"kind": ["智能 的", "最新 的", "黑色 的", "上市 的", "美国 的"], "about": [
+        "phone": {"kind": ["智能", "最新", "黑色", "上市", "美国"], "about": [
             "发布 手机", "和 电脑", "的 软件", "在 股市 上", "公司 里", "的 芯片"]}}),
 }
 
