@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from ..core import Array, ValueAndVjp, primitive
+from ..core.modes import mode
 from .normal import normal_cdf, normal_pdf
 
 C = 0.7978845608028654  # sqrt(2 / pi)
@@ -24,29 +24,36 @@ def gelu(x: Array, approximate: str = "none") -> ValueAndVjp:
     """
     if approximate not in ("none", "tanh"):
         raise ValueError(f'approximate is "none" or "tanh", not {approximate!r}')
-    exact, x = approximate == "none", np.asarray(x)
+    x = np.asarray(x)
     x = x if x.dtype.kind == "f" else x.astype(np.float64)
-    P, y = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype)
+    y = np.empty(x.shape, x.dtype)
+    P = np.empty_like(y) if mode.recording else y  # without a gradient nobody needs it again
     for part, p, out in _blocks(x, P, y):
-        if exact:
-            normal_cdf(part, out=p)
+        _times_cdf(part, p, out, approximate)
+    return y, lambda g: (_slope(x, P, g, approximate),)
+
+
+def _times_cdf(x: Array, P: Array, y: Array, approximate: str) -> None:
+    """P(x) into P and x P(x) into y, which may be one array."""
+    if approximate == "none":
+        normal_cdf(x, out=P)
+    else:
+        _near_cdf(x, out=P)
+    np.multiply(x, P, out=y)
+
+
+def _slope(x: Array, P: Array, g: Array, approximate: str) -> Array:
+    """g (P + x P')"""
+    gx = np.empty(x.shape, x.dtype)
+    for part, p, gy, d in _blocks(x, P, g, gx):
+        if approximate == "none":
+            normal_pdf(part, out=d)
+            d *= part
+            d += p
         else:
-            _near_cdf(part, out=p)
-        np.multiply(part, p, out=out)
-
-    def vjp(g: Array) -> tuple[Any, ...]:
-        gx = np.empty(x.shape, x.dtype)
-        for part, p, gy, d in _blocks(x, P, g, gx):
-            if exact:
-                normal_pdf(part, out=d)
-                d *= part
-                d += p
-            else:
-                _near_slope(part, p, out=d)
-            d *= gy
-        return (gx,)
-
-    return y, vjp
+            _near_slope(part, p, out=d)
+        d *= gy
+    return gx
 
 
 def _near_cdf(x: Array, out: Array) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..core import Array, Tensor, ValueAndVjp, method, primitive, sum_rows
+from ..core.modes import mode
 from .linalg import as_matrix
 
 
@@ -64,7 +65,8 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float = 1e-5) -> Value
     _check_width(x, weight, bias)
     D, x2 = x.shape[-1], as_matrix(x)  # (N, D)
     ones = _shares(D, x.dtype)
-    z, y, scale = np.empty_like(x2), np.empty_like(x2), np.empty((len(x2), 1), x.dtype)
+    z, scale = np.empty_like(x2), np.empty((len(x2), 1), x.dtype)
+    y = np.empty_like(z) if mode.recording else z  # without a gradient nobody needs z again
     for rows in _pieces(x2):
         part = z[rows]
         np.subtract(x2[rows], (x2[rows] @ ones)[:, None], out=part)
