@@ -13,7 +13,7 @@
 Medians, the minimum in brackets. The last table has the goals: "reach" is to be kept under (over for the last), "aim"
 is hoped for. torch is measured where it is installed.
 
-    python benchmarks/language_model.py            some three minutes
+    python benchmarks/language_model.py            some two minutes
     python benchmarks/language_model.py --quick    seconds
 """
 

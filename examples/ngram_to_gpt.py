@@ -7,7 +7,7 @@
 
 All see the same tokens (a byte-level BPE), in the same batches, and all are measured in bits per byte of held-out text.
 
-    python examples/ngram_to_gpt.py                     the Python documentation on this computer, three minutes
+    python examples/ngram_to_gpt.py                     the Python documentation on this computer, two minutes
     python examples/ngram_to_gpt.py --text my_book.txt  your own text
 """
 

@@ -414,12 +414,12 @@ def test_a_refused_file_takes_no_more_than_its_size_and_64_mb(tmp_path, data, re
     path = tmp_path / "file.safetensors"
     path.write_bytes(data)
     run = subprocess.run([sys.executable, "-c", REFUSED, str(path)], capture_output=True, text=True, timeout=60,
-                         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+                         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path),
+                              "MALLOC_TRIM_THRESHOLD_": "131072"})  # the system's own: what is free is given back
     assert run.returncode == 0, run.stderr
     grown, problem = run.stdout.split(" ", 1)
     assert any(part in problem for part in reason.split("|"))
-    # It was read, so that much is to be seen, less what the process had free before.
-    assert len(data) // MB * MB - MB <= int(grown) < len(data) + 64 * MB
+    assert len(data) // MB * MB <= int(grown) < len(data) + 64 * MB  # it was read, so that much is to be seen
 
 
 N = 30_000

@@ -157,7 +157,7 @@ class Doc2Vec(Word2Vec):
 
     def _batches(self, sentences: Any, keep: Array, rng: np.random.Generator, **options: Any) -> WindowBatches:
         # A document predicts its words even where they have no neighbours. It is a few blocks long: if these shared
-        # their negatives it would meet too few words that are not its own.
+        # their negatives it would meet too few words that are not its own. Batches and rate are those of skip-gram.
         return super()._batches(sentences, keep, rng, negatives=16, group=1, blocks=128, lone=True)
 
     def infer_vector(self, doc_words: Sequence[str], alpha: float | None = None, min_alpha: float | None = None,

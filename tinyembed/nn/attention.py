@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -93,15 +95,16 @@ class MultiHeadAttention(Module):
     def heads(self, x: Any, memory: Any = None, mask: Any = None, padding: Any = None,
               cache: KeysAndValues | None = None) -> Tensor:
         """What each head has gathered, before the projection: (B, T, H, d)"""
-        qkv, mask = self._projected(x, memory, cache), self._mask(x, memory, mask, padding, cache)
-        dropout = self.dropout if self.training else 0.0
-        if len(qkv) == 1:
-            return attention(qkv[0], None, None, mask, self.causal, dropout, self.rng)
-        return attention(*qkv, mask, self.causal, dropout, self.rng)
+        x, memory = self._checked(x), None if memory is None else self._checked(memory)
+        mask = self._mask(x, memory, mask, padding, cache)  # refuses before the cache is extended
+        qkv = self._projected(x, memory, cache)
+        q, k, v = qkv if len(qkv) == 3 else (*qkv, None, None)
+        return attention(q, k, v, mask, self.causal, self.dropout if self.training else 0.0, self.rng)
 
     def weights(self, x: Any, memory: Any = None, mask: Any = None, padding: Any = None) -> Tensor:
         """How much each query takes from each key: (B, H, T, Tk), each row summing to 1 (to 0 where all is masked)."""
-        qkv, mask = self._projected(x, memory, None), self._mask(x, memory, mask, padding, None)
+        x, memory = self._checked(x), None if memory is None else self._checked(memory)
+        mask, qkv = self._mask(x, memory, mask, padding, None), self._projected(x, memory, None)
         q, k, _ = (qkv[0][:, :, i] for i in range(3)) if len(qkv) == 1 else qkv
         scores = q.transpose(0, 2, 1, 3) @ k.transpose(0, 2, 3, 1) * (1 / math.sqrt(q.shape[-1]))
         if mask is not None:
@@ -112,18 +115,22 @@ class MultiHeadAttention(Module):
             scores = where(np.tri(Tq, Tk, Tk - Tq, dtype=bool), scores, np.full((), -np.inf, scores.dtype))
         return softmax(scores)
 
-    def _projected(self, x: Any, memory: Any, cache: KeysAndValues | None) -> list[Any]:
-        """Queries, keys and values (B, T, H, d) each; or, where nothing comes between, all three in one array."""
-        x, T = sequence(self, x, self.embed_dim)
-        D, H, W, b = self.embed_dim, self.num_heads, self.in_proj_weight, self.in_proj_bias
+    def _checked(self, x: Any) -> Tensor:
+        """x (B, T, D) as a Tensor, or a ValueError."""
+        x, _ = sequence(self, x, self.embed_dim)
         if x.ndim != 3:
-            raise ValueError(f"{self._title()} takes x (B, T, {D}), got {x.shape}")
+            raise ValueError(f"{self._title()} takes x (B, T, {self.embed_dim}), got {x.shape}")
+        return x
+
+    def _projected(self, x: Tensor, memory: Tensor | None, cache: KeysAndValues | None) -> list[Any]:
+        """Queries, keys and values (B, T, H, d) each; or, where nothing comes between, all three in one array."""
+        D, H, W, b = self.embed_dim, self.num_heads, self.in_proj_weight, self.in_proj_bias
+        T = x.shape[1]
         if memory is not None:
             if cache is not None:
                 raise ValueError("keys and values of a memory stay the same: they are not for a cache")
-            memory, Tk = sequence(self, memory, D)
             q = linear(x, W[:D], None if b is None else b[:D]).reshape(len(x), T, H, D // H)
-            kv = linear(memory, W[D:], None if b is None else b[D:]).reshape(len(memory), Tk, 2, H, D // H)
+            kv = linear(memory, W[D:], None if b is None else b[D:]).reshape(*memory.shape[:2], 2, H, D // H)
             return self._turned([q, kv[:, :, 0], kv[:, :, 1]], 0)
         qkv = linear(x, W, b).reshape(len(x), T, 3, H, D // H)
         if cache is None:
@@ -140,35 +147,29 @@ class MultiHeadAttention(Module):
         turned = [swapaxes(self.position(swapaxes(x, 1, 2), offset), 1, 2) for x in qkv[:2]]
         return [*turned, qkv[2]]
 
-    def _mask(self, x: Any, memory: Any, mask: Any, padding: Any, cache: KeysAndValues | None) -> Any:
-        """One mask of all that has to do with who looks at whom, but for causality. The cache has the new keys."""
-        Tq, offset = np.shape(x)[1], 0 if cache is None else cache.length - np.shape(x)[1]
-        Tk = offset + Tq if memory is None else np.shape(memory)[1]
-        if padding is not None:
-            padding = np.asarray(padding)
-            if padding.dtype != bool or padding.shape != (np.shape(x)[0], Tk):
-                raise ValueError(f"padding has a boolean for each key, True for a token: {(np.shape(x)[0], Tk)}, not "
-                                 f"{padding.dtype} {padding.shape}")
-            padding = padding[:, None, None]
+    def _mask(self, x: Tensor, memory: Tensor | None, mask: Any, padding: Any, cache: KeysAndValues | None) -> Any:
+        """One mask of all that has to do with who looks at whom, but for causality. The cache has no new keys yet."""
+        (B, Tq, _), offset = x.shape, 0 if cache is None else cache.length
+        Tk, parts = offset + Tq if memory is None else memory.shape[1], []
+        if self.position is not None and not isinstance(self.position, RotaryEmbedding):
+            parts.append(self.position(Tq, Tk, offset))
         if mask is not None:
             if not isinstance(mask, Tensor) or mask.dtype == bool:
                 mask = np.asarray(mask.data if isinstance(mask, Tensor) else mask)
-            check_mask(mask, (np.shape(x)[0], self.num_heads, Tq, Tk))
-        bias = self.position(Tq, Tk, offset) if self.position is not None and \
-            not isinstance(self.position, RotaryEmbedding) else None
-        total = bias
-        for part in (mask, padding):
-            if part is None:
-                continue
-            if total is None:
-                total = part
-            elif part.dtype == bool and total.dtype == bool:
-                total = total & part
-            else:
-                parts = [p if p.dtype != bool else np.where(p, np.float32(0), np.float32(-np.inf))
-                         for p in (total, part)]
-                total = parts[0] + parts[1]
-        return total
+            check_mask(mask, (B, self.num_heads, Tq, Tk))
+            parts.append(mask)
+        if padding is not None:
+            padding = np.asarray(padding)
+            if padding.dtype != bool or padding.shape != (B, Tk):
+                raise ValueError(f"padding has a boolean for each key, True for a token: {(B, Tk)}, not "
+                                 f"{padding.dtype} {padding.shape}")
+            parts.append(padding[:, None, None])
+        if not parts:
+            return None
+        if all(part.dtype == bool for part in parts):
+            return functools.reduce(operator.and_, parts)
+        return functools.reduce(operator.add, [
+            np.where(part, np.float32(0), np.float32(-np.inf)) if part.dtype == bool else part for part in parts])
 
     def extra_repr(self) -> str:
         return f"{self.embed_dim}, {self.num_heads} heads" + ", causal" * self.causal

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ..files import FormatError
 from .bpe import ByteLevelBPE
 from .sentencepiece import SentencePieceBPE
 from .tokenizer import Tokenizer, check_text
@@ -151,8 +150,5 @@ def load_tokenizer(path: str | os.PathLike[str], **options: Any) -> Tokenizer:
     ['low', 'Ġlower']
     """
     file, kind, arguments = read_parts(path)
-    classes = {"ByteLevelBPE": ByteLevelBPE, "SentencePieceBPE": SentencePieceBPE, "WordPiece": WordPiece}
-    try:
-        return classes[kind](**(arguments | options))
-    except ValueError as error:
-        raise FormatError(file, "the file", str(error)) from None
+    classes: dict[str, type[Tokenizer]] = {kind.__name__: kind for kind in (ByteLevelBPE, SentencePieceBPE, WordPiece)}
+    return classes[kind].from_parts(file, arguments | options)

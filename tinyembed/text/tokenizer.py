@@ -135,8 +135,13 @@ class Tokenizer:
         file, kind, arguments = read_parts(path)
         if kind != cls.__name__:
             raise FormatError(file, "the file", f"a {kind}, not a {cls.__name__}: read it with load_tokenizer")
+        return cls.from_parts(file, arguments | options)
+
+    @classmethod
+    def from_parts(cls: type[Kind], file: Path, arguments: dict[str, Any]) -> Kind:
+        """One of these arguments, which stood in that file; what does not go together is a FormatError."""
         try:
-            return cls(**(arguments | options))
+            return cls(**arguments)
         except ValueError as error:
             raise FormatError(file, "the file", str(error)) from None
 
