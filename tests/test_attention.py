@@ -337,3 +337,13 @@ def test_arrays_that_do_not_fit_are_named():
     for bad in (x[0], x[..., :7], x[None]):
         with pytest.raises(ValueError, match=r"MultiHeadAttention.* takes x .*8"):
             layer()(bad)
+
+
+@pytest.mark.parametrize("wrong", [{"mask": np.ones((5, 7), bool)}, {"padding": np.ones((2, 2), bool)}])
+def test_what_is_refused_does_not_extend_the_cache(wrong):
+    layer, cache = nn.MultiHeadAttention(4, 2, causal=True), nn.KeysAndValues(8)
+    with te.no_grad():
+        layer(np.ones((2, 3, 4), np.float32), cache=cache)
+        with pytest.raises(ValueError, match=r"mask|padding"):
+            layer(np.ones((2, 1, 4), np.float32), cache=cache, **wrong)
+    assert cache.length == 3
