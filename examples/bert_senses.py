@@ -4,7 +4,7 @@ A small BERT learns to fill in masked words of generated sentences, in which "ba
 money; or 苹果 the fruit, or the maker of phones. Nobody tells it that there are two senses. Then, on sentences it has
 not seen: how alike are the vectors of the word in two sentences of the same sense, and of different senses?
 
-    python examples/bert_senses.py                 half a minute; draws bert_senses.png
+    python examples/bert_senses.py                 less than a minute; draws bert_senses.png
 """
 
 from __future__ import annotations
