@@ -11,6 +11,7 @@ from ..core import Array, Tensor, ValueAndVjp, primitive
 from .linalg import as_matrix
 
 HIGH, LOW = 60.0, 1e-20  # e^60 times any number of keys is finite in float32; sums above 1e-20 have all their digits
+SMALL = 10**6  # multiplications of a product for which OpenBLAS has kernels of their own
 
 
 @primitive
@@ -40,35 +41,34 @@ def attention(q: Array, k: Array | None = None, v: Array | None = None, mask: Ar
         raise ValueError(f"dropout is in 0 … 1 (exclusive), and needs rng to draw from; got {dropout} and {rng}")
     (B, Tq, H, d), Tk = q.shape, k.shape[1]
     scale = q.dtype.type(1 / max(d, 1) ** 0.5)
-    Q, K, V = (x.transpose(0, 2, 1, 3) for x in (np.asarray(q * scale), k, v))  # (B, H, T, d)
+    Q, K, V = (x.transpose(0, 2, 1, 3) for x in (q, k, v))  # (B, H, T, d)
 
     if mask is not None:
         check_mask(mask, (B, H, Tq, Tk))
-    e, total = _exponentials(Q, K, mask, added, causal)
+    e, total = _exponentials(Q, K, scale, mask, added, causal)
     keep = None
     if dropout and rng is not None:
         keep = (rng.random(e.shape, np.float32) >= dropout) * e.dtype.type(1 / (1 - dropout))
     y = np.empty((B, Tq, H, V.shape[3]), e.dtype)
-    Y = y.transpose(0, 2, 1, 3)
-    np.matmul(e if keep is None else e * keep, V, out=Y)
-    Y /= total
+    np.matmul(e if keep is None else e * keep, V, out=y.transpose(0, 2, 1, 3))
+    total = total.transpose(0, 2, 1, 3)
+    y /= total
 
     def vjp(g: Array) -> tuple[Any, ...]:
-        G = g.transpose(0, 2, 1, 3)
-        part = np.einsum("bihd,bihd->bhi", g, y)[..., None] / total
-        G = G / total
+        G = (g / total).transpose(0, 2, 1, 3)
+        part = (np.einsum("bihd,bihd->bih", g, y)[..., None] / total).transpose(0, 2, 1, 3)
         out = np.empty(whole.shape, e.dtype) if packed else None
         gq, gk, gv = (np.empty(x.shape, e.dtype) if out is None else out[:, :, i] for i, x in enumerate((q, k, v)))
         np.matmul((e if keep is None else e * keep).swapaxes(2, 3), G, out=gv.transpose(0, 2, 1, 3))
-        ds = np.matmul(G, V.swapaxes(2, 3))  # (B, H, Tq, Tk)
+        ds = _products(G, V, scale)  # (B, H, Tq, Tk), all of it times the scale of the scores
         if keep is not None:
             ds *= keep
-        ds -= part
+        ds -= part * scale
         ds *= e
         np.matmul(ds, K, out=gq.transpose(0, 2, 1, 3))
-        gq *= scale
         np.matmul(ds.swapaxes(2, 3), Q, out=gk.transpose(0, 2, 1, 3))
-        return (gq, gk, gv, ds if added else None) if out is None else (out, None, None, ds if added else None)
+        dmask = ds / scale if added else None
+        return (gq, gk, gv, dmask) if out is None else (out, None, None, dmask)
 
     return y, vjp
 
@@ -92,7 +92,19 @@ def check_mask(mask: Any, shape: tuple[int, ...]) -> None:
         raise ValueError(f"a mask broadcasts to (B, H, Tq, Tk) = {shape}, and {given} does not")
 
 
-def _exponentials(Q: Array, K: Array, mask: Any, added: bool, causal: bool) -> tuple[Array, Array]:
+def _products(X: Array, Y: Array, scale: Any) -> Array:
+    """scale X Y^T for each head: (B, H, n, d), (B, H, m, d) -> (B, H, n, m)
+
+    BLAS's kernels for small matrices take twice as long where the second one is transposed; a copy costs less.
+    """
+    n, m, d = X.shape[2], *Y.shape[2:]
+    if n == 1 or n * m * d > SMALL:
+        return np.matmul(X * scale, Y.swapaxes(2, 3))
+    columns = np.empty((*Y.shape[:2], d, m), Y.dtype)
+    return np.matmul(X, np.multiply(Y.swapaxes(2, 3), scale, out=columns))
+
+
+def _exponentials(Q: Array, K: Array, scale: Any, mask: Any, added: bool, causal: bool) -> tuple[Array, Array]:
     """e^s of the scores s of queries and keys (B, H, T, d), those that count, and the sum for each query (or 1).
 
     Numerator and denominator of a softmax may be scaled alike. Mostly no scaling is needed; where e^s would overflow,
@@ -100,7 +112,7 @@ def _exponentials(Q: Array, K: Array, mask: Any, added: bool, causal: bool) -> t
     """
     Tq, Tk = Q.shape[2], K.shape[2]
     for safe in (False, True):
-        s = np.matmul(Q, K.swapaxes(2, 3))  # (B, H, Tq, Tk)
+        s = _products(Q, K, scale)  # (B, H, Tq, Tk)
         if mask is not None:
             if added:
                 s += mask
