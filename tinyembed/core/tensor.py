@@ -288,7 +288,7 @@ def primitive(forward: Callable[..., ValueAndVjp] | None = None, *, rows: bool =
         live = numpy_scalar = False
         for x in args:
             if isinstance(x, Tensor):
-                values.append(x.rows() if rows and not values else x._data if x._pending is None else x.data)
+                values.append(x._data if x._pending is None else x.rows() if rows and not values else x.data)
                 if x._live:
                     live = True
                     parents.append(x._node or x)
@@ -321,8 +321,7 @@ def primitive(forward: Callable[..., ValueAndVjp] | None = None, *, rows: bool =
         if live and mode.recording and y.dtype.kind == "f":
             out._live = True
             out._node = Node(name, vjp, parents, y)
-        elif live and y.base is not None and any(
-                type(x) is np.ndarray and (x is y.base or x.base is y.base) for x in values):
+        elif live and y.base is not None and _shares(y.base, values):
             out._data = y.copy()  # no view of a leaf that an optimiser may write into
         return out
 
@@ -351,12 +350,24 @@ def _wrap(y: Any) -> Tensor:
     return out
 
 
+def _shares(base: Any, values: list[Any]) -> bool:
+    """Whether one of the values is `base`, or a view of it."""
+    for x in values:
+        if type(x) is np.ndarray and (x is base or x.base is base):
+            return True
+    return False
+
+
 def _unwrapped(x: Any) -> Any:
     return x.data if isinstance(x, Tensor) else x
 
 
 def _holds_tensor(x: Any) -> bool:
-    return isinstance(x, Tensor) or (type(x) in (list, tuple) and any(isinstance(i, Tensor) for i in x))
+    if type(x) in (list, tuple):
+        for i in x:
+            if isinstance(i, Tensor):
+                return True
+    return isinstance(x, Tensor)
 
 
 def _unwrap_list(xs: Any) -> tuple[Any, Any]:

@@ -30,7 +30,7 @@ class Linear(Module):
         self.bias = Parameter(rng.uniform(-bound, bound, out_features).astype(dtype)) if bias else None
 
     def forward(self, x: Any) -> Tensor:
-        if np.ndim(x) == 0 or np.shape(x)[-1] != self.in_features:
+        if np.shape(x)[-1:] != (self.in_features,):
             raise ValueError(f"{self._title()} takes x (…, {self.in_features}), got {np.shape(x)}")
         return linear(x, self.weight, self.bias)
 

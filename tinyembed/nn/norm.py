@@ -17,7 +17,7 @@ class _Norm(Module):
         self.weight = Parameter(np.ones(normalized_shape, dtype))
 
     def _check(self, x: Any) -> None:
-        if np.ndim(x) == 0 or np.shape(x)[-1] != self.normalized_shape:
+        if np.shape(x)[-1:] != (self.normalized_shape,):
             raise ValueError(f"{self._title()} takes x (…, {self.normalized_shape}), got {np.shape(x)}")
 
     def extra_repr(self) -> str:

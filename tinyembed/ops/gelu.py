@@ -79,6 +79,9 @@ def _near_slope(x: Array, P: Array, out: Array) -> None:
 
 def _blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
     """Arrays of one shape, a piece of each at a time. What is written to must be contiguous."""
+    if arrays[0].size <= BLOCK:
+        yield arrays
+        return
     flat = [a.reshape(-1) for a in arrays]
     for i in range(0, flat[0].size, BLOCK):
         yield tuple(a[i:i + BLOCK] for a in flat)

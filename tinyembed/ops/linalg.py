@@ -12,7 +12,8 @@ from ..core import Array, ValueAndVjp, primitive, sum_rows
 
 def as_matrix(x: Array) -> Array:
     """(…, n) -> (N, n), also where n is 0 and reshape could not infer N."""
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    n = x.shape[-1]
+    return x.reshape(-1, n) if n else x.reshape(math.prod(x.shape[:-1]), 0)
 
 
 @primitive
@@ -51,8 +52,8 @@ def linear(x: Array, W: Array, b: Array | None = None) -> ValueAndVjp:
     """
     if W.ndim != 2 or x.ndim == 0 or x.shape[-1] != W.shape[1] or (b is not None and b.shape != W.shape[:1]):
         raise ValueError("linear needs x (…, n), W (m, n), b (m)")
-    x2 = as_matrix(x)
-    y = x2 @ W.T
+    x2, y = as_matrix(x), np.empty((*x.shape[:-1], len(W)), np.result_type(x, W))
+    np.matmul(x2, W.T, out=as_matrix(y))
     if b is not None:
         y += b
 
@@ -60,7 +61,7 @@ def linear(x: Array, W: Array, b: Array | None = None) -> ValueAndVjp:
         g2 = as_matrix(g)
         return lambda: (g2 @ W).reshape(x.shape), lambda: g2.T @ x2, None if b is None else sum_rows(g2)
 
-    return y.reshape(*x.shape[:-1], len(W)), vjp
+    return y, vjp
 
 
 @primitive

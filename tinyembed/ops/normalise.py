@@ -63,29 +63,31 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float = 1e-5) -> Value
     dx = (h - mean(h) - z * mean(h * z)) / sqrt(var + eps), h = g * weight          dweight = sum(g * z), dbias = sum(g)
     """
     _check_width(x, weight, bias)
-    D, x2 = x.shape[-1], as_matrix(x)  # (N, D)
-    ones = _shares(D, x.dtype)
-    z, scale = np.empty_like(x2), np.empty((len(x2), 1), x.dtype)
-    y = np.empty_like(z) if mode.recording else z  # without a gradient nobody needs z again
-    for rows in _pieces(x2):
-        part = z[rows]
-        np.subtract(x2[rows], (x2[rows] @ ones)[:, None], out=part)
-        scale[rows, 0] = (np.einsum("ni,ni->n", part, part) / D + eps) ** -0.5
-        part *= scale[rows]
-        np.multiply(part, weight, out=y[rows])
-        y[rows] += bias
+    y, D = np.empty(x.shape, x.dtype), x.shape[-1]
+    x2, y2, ones = as_matrix(x), as_matrix(y), _shares(D, x.dtype)  # (N, D)
+    z = np.empty_like(x2) if mode.recording else y2  # without a gradient nobody needs z again
+    scale = np.empty((len(x2), 1), x.dtype)
+    for xs, zs, ys, scales in _pieces(x2, z, y2, scale):
+        np.subtract(xs, (xs @ ones)[:, None], out=zs)
+        np.einsum("ni,ni->n", zs, zs, out=scales[:, 0])
+        scales /= D
+        scales += eps
+        np.divide(1, np.sqrt(scales), out=scales)
+        zs *= scales
+        np.multiply(zs, weight, out=ys)
+        ys += bias
 
     def vjp(g: Array) -> tuple[Any, ...]:
-        g2, h = as_matrix(g), np.empty_like(x2)
-        for rows in _pieces(x2):
-            part = np.multiply(g2[rows], weight, out=h[rows])
-            along = np.einsum("ni,ni->n", part, z[rows]) / D
-            part -= (part @ ones)[:, None]
-            part -= z[rows] * along[:, None].astype(x.dtype, copy=False)
-            part *= scale[rows]
-        return h.reshape(x.shape), lambda: np.einsum("ni,ni->i", g2, z), lambda: sum_rows(g2)
+        gx, g2 = np.empty(x.shape, x.dtype), as_matrix(g)
+        for gs, zs, hs, scales in _pieces(g2, z, as_matrix(gx), scale):
+            np.multiply(gs, weight, out=hs)
+            along = np.einsum("ni,ni->n", hs, zs) / D
+            hs -= (hs @ ones)[:, None]
+            hs -= zs * along[:, None].astype(x.dtype, copy=False)
+            hs *= scales
+        return gx, lambda: np.einsum("ni,ni->i", g2, z), lambda: sum_rows(g2)
 
-    return y.reshape(x.shape), vjp
+    return y, vjp
 
 
 @functools.lru_cache(maxsize=64)
@@ -94,10 +96,11 @@ def _shares(D: int, dtype: Any) -> Array:
     return np.full(D, 1 / D, dtype)
 
 
-def _pieces(x: Array) -> Iterator[slice]:
-    """Rows whose entries stay in the processor's cache while they are passed over several times."""
-    step = max(1, (1 << 16) // x.shape[1])
-    return (slice(i, i + step) for i in range(0, len(x), step))
+def _pieces(*arrays: Array) -> Iterator[tuple[Array, ...]]:
+    """Some rows of each array at a time: those that stay in the processor's cache while they are passed over."""
+    n, D = arrays[0].shape
+    step = max(1, (1 << 16) // D)
+    return iter((arrays,)) if n <= step else (tuple(x[i:i + step] for x in arrays) for i in range(0, n, step))
 
 
 @primitive
@@ -122,7 +125,8 @@ def rms_norm(x: Array, weight: Array, eps: float = 1e-6) -> ValueAndVjp:
 
 
 def _check_width(x: Array, *vectors: Array) -> None:
-    if x.ndim == 0 or x.shape[-1] == 0 or any(v.shape != x.shape[-1:] for v in vectors):
+    width = x.shape[-1:]
+    if width in ((), (0,)) or [v for v in vectors if v.shape != width]:
         raise ValueError("a norm needs x (…, D) with D > 0, and weight and bias (D)")
 
 
