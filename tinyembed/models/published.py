@@ -7,6 +7,7 @@ GPT2LMHeadModel and BertModel, and of nanoGPT, which has GPT-2's.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -55,6 +56,7 @@ def load_gpt(path: str | os.PathLike[str], config: GPTConfig | None = None, *, d
     turned = fused is not None and file.shape(fused) == (D, 3 * D)  # (in, out)
     head, table = (_numbers(file, names.get(f"{name}.weight")) for name in ("lm_head", "wte"))
     config = replace(config, tied=head is None or (table is not None and np.array_equal(head, table)))
+    _refuse_larger(file, (config.vocab_size + config.block_size) * D + config.n_layer * 12 * D * D)
     model = GPT(config, dtype=dtype)
 
     def found(ours: str) -> Array | None:
@@ -104,7 +106,9 @@ def load_bert(path: str | os.PathLike[str], *, dtype: Any = np.float32) -> BERT:
     """
     file = SafeTensors(path)
     config = _bert_config(os.path.join(path, "config.json"))
-    names = _without_prefix(file, ("bert.",))
+    names, D = _without_prefix(file, ("bert.",)), config.hidden_size
+    _refuse_larger(file, (config.vocab_size + config.max_position_embeddings + config.type_vocab_size) * D
+                   + config.num_hidden_layers * (4 * D + 2 * config.intermediate_size) * D)
     model = BERT(config, dtype=dtype)
     headless = "cls.predictions.transform.dense.weight" not in names
 
@@ -155,6 +159,14 @@ def _without_prefix(file: SafeTensors, prefixes: tuple[str, ...]) -> dict[str, s
 def _numbers(file: SafeTensors, name: str | None) -> Array | None:
     """A tensor as floats, BF16 and F16 too."""
     return None if name is None else file.rows(name, slice(None)) if file.shape(name) else file[name]
+
+
+def _refuse_larger(file: SafeTensors, wanted: int) -> None:
+    """FormatError, before memory is asked for, where matrices and tables have more numbers than there are."""
+    there = sum(math.prod(file.shape(name)) for name in file)
+    if wanted > there:
+        raise FormatError(file.path, "the weights", f"they are {there:,} numbers, and the settings speak of a model of "
+                          f"{wanted:,} or more; config.json and the weights must be of one model")
 
 
 def _filled(model: Any, file: SafeTensors, found: Callable[[str], Array | None]) -> Any:
