@@ -6,6 +6,7 @@ The GPT learns to predict the next token. Bits per byte say how well, whatever t
     python examples/gpt.py                                 the Python documentation on this computer, two minutes
     python examples/gpt.py --text my_book.txt              your own text
     python examples/gpt.py --checkpoint run.safetensors    kill it, run it again: it goes on, and ends the same
+    python examples/gpt.py --processes 2                   in two processes, each with half of every batch
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import tinyembed as te
 from tinyembed.data import NextTokenBatches, python_docs, split_documents
 from tinyembed.models import GPT, GPTConfig, save_gpt
 from tinyembed.text import ByteLevelBPE, CharacterTokenizer
-from tinyembed.train import fit
+from tinyembed.train import Group, fit, launch
 
 END = "<end>"  # between two documents
 
@@ -50,6 +51,7 @@ def arguments() -> argparse.ArgumentParser:
     cli.add_argument("--context", type=int, default=64, help="T, tokens that are looked at (default %(default)s)")
     cli.add_argument("--batch", type=int, default=12, help="B, windows in a batch (default %(default)s)")
     cli.add_argument("--accumulate", type=int, default=1, help="batches that make one step (default %(default)s)")
+    cli.add_argument("--processes", type=int, default=1, help="they divide each batch (default %(default)s)")
     cli.add_argument("--lr", type=float, default=4e-3, help="highest learning rate of AdamW (default %(default)s)")
     cli.add_argument("--dropout", type=float, default=0.0, help="dropout probability (default %(default)s)")
     cli.add_argument("--sampled", type=int, default=0, help="tokens to sample for the loss; 0: all of the vocabulary")
@@ -63,6 +65,19 @@ def arguments() -> argparse.ArgumentParser:
     cli.add_argument("--patience", type=int, help="stop after so many measurements (100 steps) without a better one")
     cli.add_argument("--export", help="folder for config.json and model.safetensors, as Hugging Face's GPT-2 has them")
     return cli
+
+
+def train(group: Group, o: argparse.Namespace, config: GPTConfig, batches: NextTokenBatches,
+          held_out: list[Any]) -> tuple[dict[str, np.ndarray], str]:
+    """What each process does: the weights of a trained GPT, and how long it took."""
+    te.seed(o.seed)
+    model = GPT(config)
+    adam = te.optim.AdamW(te.optim.decay_groups(model), lr=o.lr, betas=(0.9, 0.98))
+    history = fit(model, batches, adam, steps=o.steps, held_out=held_out, every=100, clip_norm=1.0,
+                  accumulate=o.accumulate, patience=o.patience, best=o.best,
+                  schedule=te.optim.cosine(max(o.steps, 2), warmup=min(50, o.steps // 2), floor=0.05),
+                  checkpoint=o.checkpoint, resume=o.checkpoint is not None, about={"options": vars(o)}, group=group)
+    return model.state_dict(), f"{history.steps} steps in {history.seconds:.0f} s"
 
 
 def main() -> None:
@@ -90,13 +105,11 @@ def main() -> None:
     print(" ".join(tokenizer.pieces(documents[0][:60].strip())))
     print(f"{sum(p.size for p in model.parameters()):,} parameters\n")
 
-    adam = te.optim.AdamW(te.optim.decay_groups(model), lr=o.lr, betas=(0.9, 0.98))
     some, rest = held_out[:6], held_out[6:36]
-    history = fit(model, batches, adam, steps=o.steps, held_out=some, every=100, clip_norm=1.0,
-                  accumulate=o.accumulate, patience=o.patience, best=o.best,
-                  schedule=te.optim.cosine(max(o.steps, 2), warmup=min(50, o.steps // 2), floor=0.05),
-                  checkpoint=o.checkpoint, resume=o.checkpoint is not None, about={"options": vars(o)})
-    print(f"\n{history.steps} steps in {history.seconds:.0f} s; bits per byte of text that was held out")
+    weights, took = launch(train, o.processes, o, config, batches, some)
+    model.load_state_dict(weights)
+    model.eval()
+    print(f"\n{took}; bits per byte of text that was held out")
     print(f"  zlib             {bits_per_byte_of_zlib(chr(10).join(parts[1])):.3f}")
     print(f"  GPT, trained     {model.bits_per_byte(rest or some, per_token):.3f}\n")
     ids = model.generate(prompt, o.tokens, o.temperature, top_p=o.top_p, seed=o.seed)

@@ -32,7 +32,7 @@ ROOMS = {
               "write_safetensors", "write_tree", "write_word2vec"],
     "vectors": ["KeyedVectors", "UnknownKey", "evaluate_classifier", "evaluate_clusters", "evaluate_word_analogies",
                 "evaluate_word_pairs", "kmeans", "nearest", "pca", "pearson", "spearman"],
-    "train": ["History", "evaluate", "fit", "load_checkpoint", "save_checkpoint"],
+    "train": ["Group", "History", "evaluate", "fit", "launch", "load_checkpoint", "save_checkpoint"],
         "ops": ["abs", "add", "attention", "bce_with_logits", "broadcast_to", "clip", "concatenate",
             "cosine_similarity", "cross_entropy", "cumsum", "divide", "dropout", "einsum", "embedding",
             "embedding_bag", "exp", "expand_dims", "expm1", "flip", "gelu", "getitem", "gru", "l2_normalise",

@@ -41,7 +41,8 @@ def text(tmp_path_factory):
     return str(path)
 
 
-@pytest.mark.parametrize("flags", [["--dropout=0"], ["--characters"], ["--sampled=20", "--accumulate", "2"]])
+@pytest.mark.parametrize("flags", [["--dropout=0"], ["--characters", "--processes", "2"],
+                                   ["--sampled=20", "--accumulate", "2"]])
 def test_gpt_learns_writes_and_is_exported(tmp_path, text, flags):
     out = run("gpt", "--text", text, "--steps", "60", *SMALL, "--prompt", "the cat", "--tokens", "20", "--best", "best",
               "--export", "out", *flags, cwd=tmp_path)

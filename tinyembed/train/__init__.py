@@ -1,6 +1,7 @@
-"""The training loop, and what it takes to stop and go on."""
+"""The training loop, what it takes to stop and go on, and to train in several processes."""
 
 from .checkpoint import load_checkpoint, save_checkpoint
 from .loop import History, evaluate, fit
+from .parallel import Group, launch
 
-__all__ = ["History", "evaluate", "fit", "load_checkpoint", "save_checkpoint"]
+__all__ = ["Group", "History", "evaluate", "fit", "launch", "load_checkpoint", "save_checkpoint"]

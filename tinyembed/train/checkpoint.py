@@ -163,16 +163,17 @@ class RunFile:
     """The checkpoint of a run of `fit`: the place in the data, the generators and what was measured so far, too."""
 
     def __init__(self, path: str | os.PathLike[str], model: Any, optimizer: Optimizer, data: Epochs, history: Any,
-                 mean: Any, tracker: RowTracker, about: Any) -> None:
+                 mean: Any, tracker: RowTracker, about: Any, writes: bool = True) -> None:
         self.path, self.model, self.optimizer, self.about = path, model, optimizer, about
         self.data, self.history, self.mean, self.tracker = data, history, mean, tracker
+        self.writes = writes  # of a group of processes one does
         self.saved = -1  # the step at which the file was written last
         self.length = len(data.batches) if isinstance(data.batches, Sized) else None
 
     def save(self) -> None:
-        """Write the file, unless it is of this step already."""
+        """Write the file, unless it is of this step already, or for another process to write."""
         history, data = self.history, self.data
-        if self.saved == history.steps:
+        if self.saved == history.steps or not self.writes:
             return
         run = {"steps": history.steps, "epoch": data.epoch, "done": data.done, "batches": self.length,
                "mean": {"sum": self.mean.sum, "count": self.mean.count}, "before": data.before,

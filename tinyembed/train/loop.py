@@ -17,7 +17,8 @@ from typing import Any
 from ..core import RowGrad, Tensor, no_grad, norm
 from ..optim import Optimizer, RowReport, RowTracker, clip_grad_norm
 from .checkpoint import RunFile, save_checkpoint
-from .place import Epochs, as_tuple, generators_in
+from .parallel import Group
+from .place import Epochs, generators_in
 
 Loss = Callable[..., Tensor]
 
@@ -49,7 +50,7 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
         clip_norm: float | None = None, schedule: Callable[[int], float] | None = None,
         accumulate: int = 1, patience: int | None = None, best: str | os.PathLike[str] | None = None,
         progress: bool = True, checkpoint: str | os.PathLike[str] | None = None, resume: bool = False,
-        about: Any = None) -> History:
+        about: Any = None, group: Group | None = None) -> History:
     """Train: for each batch, loss, backward, clipping, step.
 
     batches     re-iterable; each batch a tuple of arrays whose first axis are the examples, such as `NextTokenBatches`
@@ -73,6 +74,11 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
                 too. Mapped tables (`Embedding.mapped`) keep what they have learned in their own files, which are
                 flushed at each save and at the end.
     about       what else the checkpoint is to hold (see `save_checkpoint`)
+    group       the processes that divide each batch among them, as `launch` gives it to each. All call fit alike, with
+                the same model and the same batches; rank 0 alone shows progress and writes files. A step is that of one
+                process, up to rounding, if the loss is a mean over examples; one that compares the examples of a batch
+                with each other sees a part of them. Dropout draws the same masks in each process unless the model's
+                generators are seeded by rank; a checkpoint holds those of rank 0.
 
     Loss and gradients are looked at before each step: if one is NaN or infinite, FloatingPointError says at which step
     and in which parameter, and nothing has been changed. Tables of which most rows were never touched are warned of
@@ -98,14 +104,16 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
     totals = [steps, None]
     if epochs is not None and isinstance(batches, Sized):
         totals[1] = -(-epochs * len(batches) // accumulate)
-    loss_of = _model_loss if loss is None else loss
+    loss_of, group = _model_loss if loss is None else loss, Group() if group is None else group
     history, mean, began, tracker = History(), _Mean(), time.monotonic(), RowTracker(model.named_parameters())
     data = Epochs(batches, epochs, generators_in(model=model, batches=batches, held_out=held_out, loss=loss))
-    file = None if checkpoint is None else RunFile(checkpoint, model, optimizer, data, history, mean, tracker, about)
+    file = None if checkpoint is None else RunFile(checkpoint, model, optimizer, data, history, mean, tracker, about,
+                                                   writes=group.rank == 0)
     if resume:
         if file is None:
             raise ValueError("resume=True needs to know from what: checkpoint=path")
         file.resume()
+    group.check(model.parameters())  # and nobody goes on before all have read the file
     if file is not None and not os.path.exists(file.path):
         file.save()  # what cannot be saved is better known now than in an hour
     model.train()
@@ -114,17 +122,18 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
         if mean.count:
             history.train.append((history.steps, mean.take()))
         if held_out is not None and (not history.held_out or history.held_out[-1][0] < history.steps):
-            history.held_out.append((history.steps, evaluate(model, held_out, loss=loss_of)))
-            if best is not None and history.since_best() == 0:
+            history.held_out.append((history.steps, evaluate(model, held_out, loss=loss_of, group=group)))
+            if best is not None and history.since_best() == 0 and group.rank == 0:
                 save_checkpoint(best, model, about=about)
         history.seconds = time.monotonic() - began
         shown.report(history)
 
     total = min((n for n in totals if n is not None), default=None)
-    with _Progress(progress, total, history.steps) as shown, _interrupts() as interrupted:
+    with _Progress(progress and group.rank == 0, total, history.steps) as shown, _interrupts() as interrupted:
         try:
-            left = iter(data)
-            while not interrupted.is_set() and (steps is None or history.steps < steps) and (
+            left, stop = iter(data), 0.0
+            while not (interrupted.is_set() if group.size == 1 else stop) and (
+                    steps is None or history.steps < steps) and (
                     patience is None or history.since_best() < patience) and (
                     batches_of_step := list(islice(left, accumulate))):
                 if schedule is not None:
@@ -132,11 +141,17 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
                 model.zero_grad()
                 optimizer.zero_grad()
                 examples = sum(len(batch[0]) for batch in batches_of_step)
-                for batch in batches_of_step:
-                    value = loss_of(model, *batch)
-                    _check_loss(value, history.steps)
-                    mean.add(value.item(), len(batch[0]))
-                    (value if accumulate == 1 else value * (len(batch[0]) / max(examples, 1))).backward()
+                losses = 0.0
+                for part in group.parts(batches_of_step):
+                    value = _single(loss_of(model, *part))
+                    losses += value.item() * len(part[0])
+                    if not math.isfinite(losses):
+                        break  # what the others learn from the sum
+                    share = 1 if len(part[0]) == examples else len(part[0]) / examples
+                    (value if share == 1 else value * share).backward()
+                losses, stop = group.sum_gradients(optimizer.params, losses, interrupted.is_set())
+                _check_loss(losses / max(examples, 1), history.steps)
+                mean.sum, mean.count = mean.sum + losses, mean.count + examples
                 _check_gradients(model, optimizer, clip_norm, history.steps)
                 tracker.note()
                 optimizer.step()
@@ -149,6 +164,8 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
             if file is not None:
                 file.save()
         except KeyboardInterrupt:  # raised by somebody else than the handler below: in another thread, in the data
+            if group.size > 1:
+                raise  # the others are in the middle of a step
             interrupted.set()
         finally:
             model.zero_grad()
@@ -157,10 +174,12 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
             for p in model.parameters():
                 if p.resting is not None:  # a mapped table
                     p.flush()
-        history.interrupted = interrupted.is_set()
+        history.interrupted = any(group.sum(interrupted.is_set()))
         report()
+    group.sum()  # what rank 0 wrote is there for all
     history.rows = tracker.reports
-    tracker.warn()
+    if group.rank == 0:
+        tracker.warn()
     return history
 
 
@@ -170,25 +189,28 @@ def _model_loss(model: Any, *batch: Any) -> Tensor:
 
 
 @no_grad()
-def evaluate(model: Any, batches: Iterable[Any], *, loss: Loss | None = None) -> float:
+def evaluate(model: Any, batches: Iterable[Any], *, loss: Loss | None = None, group: Group | None = None) -> float:
     """The mean loss over the examples of all batches, added up in float64, in eval mode and without a graph.
 
-    The model's mode is put back. Raises ValueError if there is no batch (a generator that is used up, say).
+    The model's mode is put back. The processes of a group divide each batch, and all get the mean of all.
+    Raises ValueError if there is no batch (a generator that is used up, say).
 
     >>> import numpy as np, tinyembed as te
     >>> x = np.float32([[1], [2]])
     >>> evaluate(te.nn.Dropout(0.5), [(x[:1],), (x,)], loss=lambda model, x: model(x).mean()).__round__(4)
     1.3333
     """
+    group = Group() if group is None else group
     mean, modes = _Mean(), [(module, module.training) for _, module in model.named_modules()]
     model.eval()
     try:
-        for batch in map(as_tuple, batches):
-            value = (_model_loss if loss is None else loss)(model, *batch)
-            mean.add(value.item(), len(batch[0]))
+        for part in group.parts(batches):
+            value = (_model_loss if loss is None else loss)(model, *part)
+            mean.add(value.item(), len(part[0]))
     finally:
         for module, training in modes:
             module.training = training
+    mean.sum, mean.count = group.sum(mean.sum, mean.count)
     if not mean.count:
         raise ValueError("there is no batch to evaluate on; of a generator nothing is left after one pass, give a list")
     return mean.take()
@@ -198,7 +220,8 @@ class _Mean:
     """A float64 mean over examples, from the means over batches."""
 
     def __init__(self) -> None:
-        self.sum, self.count = 0.0, 0
+        self.sum: float = 0.0
+        self.count: float = 0
 
     def add(self, value: float, count: int) -> None:
         self.sum, self.count = self.sum + value * count, self.count + count
@@ -210,11 +233,15 @@ class _Mean:
         return mean
 
 
-def _check_loss(value: Tensor, step: int) -> None:
+def _single(value: Tensor) -> Tensor:
     if not isinstance(value, Tensor) or value.size != 1:
         raise ValueError(f"the loss must be a Tensor with one entry, got {value!r}; reduce it with .mean()")
-    if not math.isfinite(value.item()):
-        raise FloatingPointError(f"the loss is {value.item()} at step {step}, and nothing was changed; "
+    return value
+
+
+def _check_loss(value: float, step: int) -> None:
+    if not math.isfinite(value):
+        raise FloatingPointError(f"the loss is {value} at step {step}, and nothing was changed; "
                                  "te.debug_nan() names the op that made it; a smaller learning rate may help")
 
 
@@ -238,11 +265,10 @@ def _finite(g: Any) -> bool:
 @contextmanager
 def _interrupts() -> Iterator[threading.Event]:
     """An event that the first Ctrl-C sets, so that a step is never cut in two; the second one raises as usual."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event  # only the main thread may handle signals
+    event, before = threading.Event(), signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before == signal.SIG_IGN:
+        yield event  # only the main thread may handle signals, and what is ignored stays so
         return
-    before = signal.getsignal(signal.SIGINT)
 
     def handler(number: int, frame: Any) -> None:
         print("stopping after this step; press Ctrl-C again to stop at once", file=sys.stderr)

@@ -1,0 +1,321 @@
+"""Laws of training in several processes: the step is that of one process, all replicas stay the same to the last bit,
+and however it ends, nothing remains."""
+
+import hashlib
+import itertools
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinyembed as te
+from tinyembed import nn, ops
+from tinyembed.core import RowGrad
+from tinyembed.optim import SGD, AdamW
+from tinyembed.train import Group, evaluate, fit, launch, parallel
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*never touched")
+posix = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+V, D = 11, 3
+TESTS = str(Path(__file__).parent)
+
+
+@pytest.fixture(autouse=True)
+def nothing_remains(tmp_path, monkeypatch):
+    """Neither processes nor files, after each test."""
+    (tmp_path / "shared").mkdir()
+    monkeypatch.setattr(parallel, "SHARED", str(tmp_path / "shared"))
+    yield
+    assert multiprocessing.active_children() == []
+    assert list((tmp_path / "shared").iterdir()) == []
+
+
+# ------------------------------------------------------------------------------ what the processes run, by its name
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+class Tied(nn.Module):
+    """A table that is looked up and is the head too: a gradient of rows and a dense one together."""
+
+    def __init__(self):
+        self.table = nn.Embedding(V, D, rng=rng(1), dtype=np.float64)
+
+    def forward(self, ids):
+        return self.table(ids) @ self.table.weight.transpose()
+
+
+def made(kind):
+    if kind == "tied":
+        return Tied()
+    return nn.Sequential(nn.Embedding(V, D, rng=rng(1), dtype=np.float64, sparse=kind == "rows"),
+                         nn.Linear(D, V, rng=rng(2), dtype=np.float64))
+
+
+def loss(model, x, y):
+    return ops.cross_entropy(model(x), y)
+
+
+def data(sizes):
+    ids = [rng(i).integers(V, size=n) for i, n in enumerate(sizes)]
+    return [(x, (3 * x + 1) % V) for x in ids]
+
+
+def sha256(model):
+    return hashlib.sha256(b"".join(p.data.tobytes() for p in model.parameters())).hexdigest()
+
+
+def same_everywhere(group, model):
+    mine = int(sha256(model)[:12], 16)
+    return len(set(group.sum(*(mine * (rank == group.rank) for rank in range(group.size))))) == 1
+
+
+KINDS = ["dense", "rows", "tied"]
+SIZES = [[6, 6, 6, 6], [5, 1, 2, 7, 1], [1]]
+OPTIONS = [{}, {"accumulate": 2}, {"clip_norm": 0.1}, {"accumulate": 3, "clip_norm": 0.2, "epochs": 2}]
+CASES = list(itertools.product(KINDS, SIZES, OPTIONS))
+
+
+def train_all(group):
+    """Parameters, history, and whether all ranks have the same, for each case."""
+    found = []
+    for kind, sizes, options in CASES:
+        model = made(kind)
+        history = fit(model, data(sizes), AdamW(model.parameters(), lr=0.1), loss=loss, progress=False, group=group,
+                      held_out=data([4, 1]), every=1, **options)
+        found.append(([p.data for p in model.parameters()], history.train, history.held_out,
+                      same_everywhere(group, model)))
+    return found
+
+
+GRADIENTS = list(itertools.product(["none", "dense", "rows", "no rows"], repeat=3))
+
+
+def gradient(kind, rank):
+    """A gradient (V, D) of small integers, which every order of addition sums alike."""
+    ids, rows = rng(rank).integers(V, size=20), rng(rank).integers(-9, 9, (20, D)).astype(np.float32)
+    return {"none": None, "dense": rows[:V].copy(), "rows": RowGrad((V, D), ids, rows),
+            "no rows": RowGrad((V, D), ids[:0], rows[:0])}[kind]
+
+
+def sum_all(group):
+    params = [te.Parameter(np.zeros((V, D), np.float32)) for _ in GRADIENTS] + [te.Parameter(np.zeros(()))]
+    for p, kinds in zip(params, GRADIENTS):
+        p.grad = gradient(kinds[group.rank], group.rank)
+    params[-1].grad = np.array(0.1)
+    together = group.sum_gradients(params, group.rank, 0.1)
+    one_by_one = []
+    for kinds in GRADIENTS:
+        p = te.Parameter(np.zeros((V, D), np.float32))
+        p.grad = gradient(kinds[group.rank], group.rank)
+        group.sum_gradients([p])
+        one_by_one.append(p.grad)
+    return together, [p.grad for p in params], one_by_one
+
+
+def run(group, path, die_at=None):
+    """Training that saves its state, and may be killed on the way."""
+    te.seed(7)
+    model, calls = nn.GPTEmbedding(V, 4, 5, dropout=0.3), itertools.count()
+    ids = rng(3).integers(V, size=(40, 5))
+
+    def squares(model, x):
+        if next(calls) == die_at and group.rank == group.size - 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return (model(x) ** 2).mean()
+
+    history = fit(model, [(ids[i:i + 4],) for i in range(0, 40, 4)], AdamW(model.parameters()), loss=squares, epochs=3,
+                  every=5, progress=False, checkpoint=path, resume=True, group=group, held_out=[(ids[:7],)])
+    assert os.path.exists(path)
+    return sha256(model), Path(path).read_bytes(), history.train, history.held_out, same_everywhere(group, model)
+
+
+def bad_loss(group):
+    """A loss that is infinite in rank 1 alone, at step 2; what each rank has made of it."""
+    model, calls = made("rows"), itertools.count()
+    try:
+        fit(model, data([4] * 5), SGD(model.parameters(), lr=0.1), progress=False, group=group,
+            loss=lambda *args: loss(*args) * (np.inf if next(calls) == 2 and group.rank == 1 else 1.0))
+    except FloatingPointError as error:
+        count, = group.sum(1.0)
+        return str(error), count, same_everywhere(group, model)
+
+
+def fail(group, how):
+    if group.rank == 1:
+        if how == "raises":
+            raise KeyError("what went wrong")
+        if how == "exits":
+            os._exit(3)
+        if how == "returns":
+            return
+        if how == "sleeps":
+            time.sleep(60)
+    if how in ("answers", "sleeps"):
+        return (i for i in ())  # which cannot be sent
+    group.sum(*[1.0] * group.rank if how == "differs" else [1.0])
+
+
+def refused(group):
+    """The errors of what a group does not take."""
+    found = []
+    for attempt in (lambda: fit(nn.Linear(2, 2, rng=rng(group.rank)), [], None, group=group),
+                    lambda: group.part((np.zeros(4), np.zeros(5))), lambda: group.part((np.zeros(4), 5.0)),
+                    lambda: fit(nn.Embedding.mapped(os.path.join(group._folder, f"m{group.rank}"), 9, 2), [], None,
+                                group=group)):
+        try:
+            attempt()
+        except ValueError as error:
+            found.append(str(error))
+    return found
+
+
+def environment(group):
+    return [os.environ.get(name) for name in parallel.THREADS]
+
+
+def endless(group, folder):
+    """Trains until it is told to stop, and says what it is up to in a file for each rank."""
+    model, calls = made("rows"), itertools.count()
+
+    def slow(*args):
+        time.sleep(0.01)
+        if next(calls) == 3:
+            Path(folder, f"on its way {group.rank}").touch()
+        return loss(*args)
+
+    history = fit(model, data([4] * 10), SGD(model.parameters(), lr=0.1), loss=slow, epochs=10**6, progress=False,
+                  group=group)
+    Path(folder, f"end {group.rank}").write_text(f"{history.steps} {history.interrupted} {sha256(model)}")
+    return history.interrupted
+
+
+# ----------------------------------------------------------------------------------------------------------- the laws
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_a_step_of_several_processes_is_that_of_one(processes):
+    """For gradients of rows, dense ones and both; parts that differ in length; batches with fewer examples than there
+    are processes; accumulated and clipped."""
+    for case, one, several in zip(CASES, train_all(Group()), launch(train_all, processes)):
+        assert several[3], case
+        for x, y in zip(one[:3], several[:3]):
+            for a, b in zip(x, y):
+                np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10, err_msg=str(case))
+        assert len(one[1]) == len(several[1]) and len(one[2]) == len(several[2])
+
+
+def test_gradients_of_all_kinds_add_up():
+    numbers, together, one_by_one = launch(sum_all, 3)
+    assert numbers == (3.0, 0.1 + 0.1 + 0.1) and together.pop() == 0.1 + 0.1 + 0.1
+    for kinds, *found in zip(GRADIENTS, together, one_by_one):
+        terms = [gradient(kind, rank) for rank, kind in enumerate(kinds) if kind != "none"]
+        for g in found:
+            if not terms:
+                assert g is None
+                continue
+            assert isinstance(g, np.ndarray if "dense" in kinds else RowGrad), kinds
+            assert g.dtype == np.float32 and (isinstance(g, np.ndarray) or g.coalesced)
+            dense, *rest = (x.to_dense() if isinstance(x, RowGrad) else x for x in [g, *terms])
+            np.testing.assert_array_equal(dense, sum(rest), err_msg=str(kinds))
+
+
+def test_a_group_of_one_changes_no_bit(tmp_path):
+    plain, alone, launched = (tmp_path / name for name in ("plain", "alone", "launched"))
+    assert run(Group(), plain) == run(Group(), alone) == launch(run, 1, launched)
+    model, gradient = te.Parameter(np.zeros(3)), np.ones(3)
+    model.grad = gradient
+    assert Group().sum_gradients([model], 1.5) == (1.5,) and model.grad is gradient
+    assert Group().part(batch := (1, "a")) is batch
+    models = [made("rows") for _ in range(2)]
+    for model, options in zip(models, ({}, {"group": Group()})):
+        fit(model, data([5, 3]), AdamW(model.parameters()), loss=loss, progress=False, **options)
+        options["loss"] = evaluate(model, data([3]), loss=loss, **options)
+    assert sha256(models[0]) == sha256(models[1])
+
+
+@posix
+def test_runs_end_with_the_same_bytes_killed_and_resumed_too(tmp_path):
+    whole, again, killed = (str(tmp_path / name) for name in ("whole", "again", "killed"))
+    expected = launch(run, 2, whole)
+    assert expected[-1] and launch(run, 2, again) == expected
+    with pytest.raises(RuntimeError, match="rank 1 died with exit code -9"):
+        launch(run, 2, killed, 17)
+    assert launch(run, 2, killed) == expected
+
+
+def test_a_bad_loss_of_one_process_is_an_error_in_all():
+    message, count, same = launch(bad_loss, 2)
+    assert "the loss is inf at step 2, and nothing was changed" in message and count == 2 and same
+
+
+@pytest.mark.parametrize(("how", "words"), [
+    ("raises", "(?s)rank 1 failed.*KeyError: 'what went wrong'"), ("exits", "rank 1 died with exit code 3"),
+    ("returns", "rank 1 has returned, and rank 0 waits"), ("differs", r"add up \[\[0.0, 0.0\], \[1.0, 0.0\]\]"),
+    ("answers", "rank 0 failed"), ("sleeps", "rank 0 failed")])
+def test_a_process_that_fails_is_named_and_the_others_end(how, words):
+    began = time.monotonic()
+    with pytest.raises(RuntimeError, match=words):
+        launch(fail, 2, how)
+    assert time.monotonic() - began < 10
+
+
+def test_what_is_refused():
+    seeds, lengths, scalar, mapped = launch(refused, 2)
+    assert "same seed" in seeds and "(5,)" in lengths and "float" in scalar and "mapped table" in mapped
+    with pytest.raises(ValueError, match="1 or more"):
+        launch(refused, 0)
+
+
+def test_blas_gets_its_share_of_the_cores_and_what_was_set_stays(monkeypatch):
+    for name in parallel.THREADS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    openblas, omp, mkl = launch(environment, 2)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert openblas == mkl == str(max(1, cores // 2)) and omp == "5"
+    assert environment(None) == [None, "5", None]
+
+
+def started(folder, code):
+    """A program that launches two endless trainings, once both are on their way."""
+    (folder / "program.py").write_text(f"""
+from test_parallel import endless, launch, parallel
+if __name__ == "__main__":
+    parallel.SHARED = {str(folder / "shared")!r}
+    {code}
+""")
+    program = subprocess.Popen([sys.executable, "program.py"], cwd=folder, text=True, start_new_session=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               env={**os.environ, "PYTHONPATH": os.pathsep.join([TESTS, *sys.path])})
+    while not all((folder / name).exists() for name in ("on its way 0", "on its way 1")):
+        time.sleep(0.01)
+        assert program.poll() is None, program.communicate()[1]
+    return program
+
+
+@posix
+def test_ctrl_c_ends_all_after_the_same_step_and_nothing_is_said_at_exit(tmp_path):
+    program = started(tmp_path, f"print(launch(endless, 2, {str(tmp_path)!r}))")
+    os.killpg(program.pid, signal.SIGINT)
+    out, err = program.communicate(timeout=20)
+    ends = {(tmp_path / f"end {rank}").read_text() for rank in range(2)}
+    assert len(ends) == 1 and " True " in ends.pop()
+    assert (out, program.returncode) == ("True\n", 0)
+    assert err.splitlines() == ["stopping after this step; press Ctrl-C again to stop at once"]
+
+
+@posix
+def test_the_processes_end_with_the_one_that_launched_them(tmp_path):
+    program = started(tmp_path, f"launch(endless, 2, {str(tmp_path)!r})")
+    program.kill()
+    program.communicate(timeout=20)  # returns when nobody has its output any more
+    assert not (tmp_path / "end 0").exists()
