@@ -3,9 +3,11 @@
 1. A training step of a GPT: forward, backward, AdamW, in three sizes. torch's is the same model (pre-norm blocks, one
    projection for queries, keys and values, its own scaled_dot_product_attention, tanh-GELU, tied head), starts from the
    same weights, and its first loss is held against ours before anything is timed.
-2. The same for an LSTM between a table and a tied head (torch.nn.LSTM).
+2. The same for an LSTM between a table and a tied head (torch.nn.LSTM). Both once more as two processes take it, each
+   with half of the batch and one thread (`te.train.launch`), torch as before: both have two cores.
 3. Sampling from the second GPT, with the same cache of keys and values: the time for 200 tokens after a prompt.
-4. A forward pass of a BERT of MiniLM's shape, 32 sentences of 32 tokens (torch.nn.TransformerEncoder, its fast path).
+4. A forward pass of a BERT of MiniLM's shape, 32 sentences of 32 tokens (torch.nn.TransformerEncoder, its fast path);
+   and in two processes, each with half of the sentences, which both have all vectors in the end.
 5. Memory: the largest resident size of a process that trains the second GPT for 30 steps, and how much of it came after
    the libraries were loaded. The ratio is of what came after.
 6. Byte-level BPE: encoding the documentation of this Python, beside the merge loop that everyone writes first.
@@ -43,6 +45,7 @@ F: Any = torch and torch.nn.functional
 SIZES = [(2, 4, 64, 32, 32, 65), (4, 4, 128, 64, 12, 65), (6, 6, 384, 256, 4, 10_000)]  # layers, heads, D, T, B, V
 GOALS = {"GPT": ((1.0, 0.6), (1.2, 0.9), (1.5, 1.1)), "LSTM": (1.5, 1.0), "generate": (1.0, 1 / 1.5),
          "memory": (1.5, 1.0), "BERT": (1.5, 1.0), "BPE": (5, 20)}
+LSTM = (1, 0, 128, 64, 32, 65)  # as SIZES; no heads
 LR = 1e-3
 
 if torch:
@@ -109,6 +112,35 @@ if torch:
             return self.lstm(self.token(ids))[0] @ self.token.weight.T
 
 
+def build(size: tuple[int, ...]) -> Any:
+    n_layer, n_head, D, T, _, V = size
+    rng = np.random.default_rng(0)
+    return GPT(config(n_layer, n_head, D, T, V), rng=rng) if n_head else LSTMModel(V, D, rng=rng)
+
+
+def batches_of(size: tuple[int, ...]) -> list[Any]:
+    rng, (T, B, V) = np.random.default_rng(0), size[3:]
+    return [(rng.integers(V, size=(B, T)), rng.integers(V, size=(B, T))) for _ in range(8)]
+
+
+def steps_of_group(group: Any, size: tuple[int, ...], repeats: int) -> list[float]:
+    """The loss before the first step, and the seconds of the steps that a group of processes takes, as `fit` does."""
+    model, batches = build(size), batches_of(size)
+    adam = te.optim.AdamW(model.parameters(), lr=LR)
+    first, seconds = model.loss(*batches[0]).item(), []
+    for i in range(-10, repeats):
+        batch = batches[i % 8]
+        start = time.perf_counter()
+        adam.zero_grad()
+        part = group.part(batch)
+        (model.loss(*part) * (len(part[0]) / len(batch[0]))).backward()
+        group.sum_gradients(adam.params)
+        adam.step()
+        if i >= 0:
+            seconds.append(time.perf_counter() - start)
+    return [first, *seconds]
+
+
 def config(n_layer: int, n_head: int, D: int, T: int, V: int) -> GPTConfig:
     return GPTConfig(V, T, n_layer, n_head, D)
 
@@ -121,16 +153,15 @@ def twin(model: Any, theirs: Any) -> Any:
     return theirs
 
 
-def steps(model: Any, theirs: Any, T: int, B: int, V: int) -> dict[str, common.Contender]:
+def steps(size: tuple[int, ...]) -> dict[str, common.Contender]:
     """A training step of each, on batches of random ids; both learn on as they are timed."""
-    rng = np.random.default_rng(0)
-    batches = [(rng.integers(V, size=(B, T)), rng.integers(V, size=(B, T))) for _ in range(8)]
+    model, batches = build(size), batches_of(size)
     adam = te.optim.AdamW(model.parameters(), lr=LR)
     losses = {common.OURS: model.loss(*batches[0]).item()}
 
     def ours(i: int) -> Any:
         def work() -> Any:
-            model.zero_grad()
+            adam.zero_grad()
             loss = model.loss(*batches[i % 8])
             loss.backward()
             adam.step()
@@ -139,7 +170,7 @@ def steps(model: Any, theirs: Any, T: int, B: int, V: int) -> dict[str, common.C
 
     contenders: dict[str, common.Contender] = {common.OURS: ours}
     if torch:
-        twin(model, theirs)
+        theirs = twin(model, TorchGPT(model.config) if size[1] else TorchLSTM(size[5], size[2]))
         optimiser = torch.optim.AdamW(theirs.parameters(), lr=LR)
         pairs = [tuple(map(torch.from_numpy, batch)) for batch in batches]
 
@@ -172,9 +203,25 @@ def generation(n: int) -> dict[str, common.Contender]:
     return contenders
 
 
+def mini_lm(sentences: int) -> tuple[BERT, Any]:
+    rng, c = np.random.default_rng(0), BERTConfig(30522, 384, 6, 12, 1536)
+    return BERT(c, rng=rng).eval(), rng.integers(c.vocab_size, size=(sentences, 32))
+
+
+@te.no_grad()
+def bert_of_group(group: Any, sentences: int, repeats: int) -> list[Any]:
+    """The seconds that a group of processes takes for the vectors of all sentences, which all of them have then."""
+    model, ids = mini_lm(sentences)
+    seconds: list[Any] = []
+    for _ in range(5 + repeats):
+        start = time.perf_counter()
+        y = group.gather(model(*group.part(ids)).data)
+        seconds.append(time.perf_counter() - start)
+    return [y, *seconds[5:]]
+
+
 def bert(sentences: int) -> dict[str, common.Contender]:
-    c = BERTConfig(30522, 384, 6, 12, 1536)
-    model, ids = BERT(c).eval(), np.random.default_rng(0).integers(c.vocab_size, size=(sentences, 32))
+    model, ids = mini_lm(sentences)
 
     @te.no_grad()
     def forward() -> Any:
@@ -205,9 +252,7 @@ def bert(sentences: int) -> dict[str, common.Contender]:
 
 def memory(contender: str) -> None:
     """Train the second GPT for a while; print the largest resident size, and the size before, in MiB."""
-    n_layer, n_head, D, T, B, V = SIZES[1]
-    model = GPT(config(n_layer, n_head, D, T, V))
-    work = steps(model, TorchGPT(model.config) if torch else None, T, B, V)[contender]
+    work = steps(SIZES[1])[contender]
     Path("/proc/self/clear_refs").write_text("5")
     before = resident("VmRSS")
     for i in range(30):
@@ -250,16 +295,24 @@ def main() -> None:
         ours, theirs = (statistics.median(measured.get(who, [np.nan])) * 1e3 for who in (common.OURS, "torch"))
         goals.append([name, f"{ours:.3g} ms", f"{theirs:.3g} ms", f"{ours / theirs:.2f}", f"{reach:.2g}", f"{aim:.2g}"])
 
-    for (n_layer, n_head, D, T, B, V), (reach, aim) in zip(SIZES[:2] if o.quick else SIZES, GOALS["GPT"]):
-        model = GPT(config(n_layer, n_head, D, T, V), rng=np.random.default_rng(0))
-        contenders = steps(model, TorchGPT(model.config) if torch else None, T, B, V)
-        against(f"GPT {n_layer} layers, {n_head} heads, D {D}, T {T}, B {B}, V {V:,}: step",
-                common.timed(contenders, repeats), reach, aim)
-    contenders = steps(LSTMModel(65, 128), TorchLSTM(65, 128) if torch else None, 64, 32, 65)
-    against("LSTM D 128, T 64, B 32: step", common.timed(contenders, repeats), *GOALS["LSTM"])
+    for size, (reach, aim) in [*zip(SIZES[:2] if o.quick else SIZES, GOALS["GPT"]), (LSTM, GOALS["LSTM"])]:
+        n_layer, n_head, D, T, B, V = size
+        name = f"{f'GPT {n_layer} layers, {n_head} heads' if n_head else 'LSTM'}, D {D}, T {T}, B {B}, V {V:,}: step"
+        measured = common.timed(steps(size), repeats)
+        first, *two = te.train.launch(steps_of_group, 2, size, repeats)
+        if abs(first - te.train.launch(steps_of_group, 1, size, 0)[0]) > 1e-5:
+            raise SystemExit("the processes have another model")
+        against(name, measured, reach, aim)
+        against(name + ", two processes", {**measured, common.OURS: two}, reach, aim)
     n = 20 if o.quick else 200
     against(f"generate {n} tokens", common.timed(generation(n), 3 if o.quick else 9), *GOALS["generate"])
-    against("BERT, MiniLM's shape: forward", common.timed(bert(4 if o.quick else 32), repeats), *GOALS["BERT"])
+    sentences, name = 4 if o.quick else 32, "BERT, MiniLM's shape: forward"
+    measured = common.timed(bert(sentences), repeats)
+    y, *two = te.train.launch(bert_of_group, 2, sentences, repeats)
+    if abs(y - te.train.launch(bert_of_group, 1, sentences, 0)[0]).max() > 1e-4:
+        raise SystemExit("the processes have other vectors")
+    against(name, measured, *GOALS["BERT"])
+    against(name + ", two processes", {**measured, common.OURS: two}, *GOALS["BERT"])
     common.table("ms, median (min)", rows)
 
     sizes = {}

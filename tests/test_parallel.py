@@ -121,6 +121,12 @@ def sum_all(group):
     return together, [p.grad for p in params], one_by_one
 
 
+def gather_all(group):
+    """Of arrays of several lengths, what all have together after each has taken its part."""
+    arrays = [rng(n).normal(size=(n, 2)).astype(dtype) for n in (0, 1, 2, 7) for dtype in (np.float32, np.int64)]
+    return arrays, [group.gather(group.part(x)[0]) for x in arrays]
+
+
 def run(group, path, die_at=None):
     """Training that saves its state, and may be killed on the way."""
     te.seed(7)
@@ -226,6 +232,12 @@ def test_gradients_of_all_kinds_add_up():
             assert g.dtype == np.float32 and (isinstance(g, np.ndarray) or g.coalesced)
             dense, *rest = (x.to_dense() if isinstance(x, RowGrad) else x for x in [g, *terms])
             np.testing.assert_array_equal(dense, sum(rest), err_msg=str(kinds))
+
+
+def test_gathered_parts_are_the_whole():
+    for size in (1, 3):
+        for whole, gathered in zip(*launch(gather_all, size)):
+            np.testing.assert_array_equal(gathered, whole, strict=True)
 
 
 def test_a_group_of_one_changes_no_bit(tmp_path):

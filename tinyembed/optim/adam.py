@@ -43,8 +43,7 @@ class AdamW(Optimizer):
     def _adam(self, o: Any, t: Any, w: Array, g: Array, m: Array, v: Array) -> None:
         beta1, beta2 = o.betas
         # In float64, then in the weights' own dtype: 1 - beta2^t loses digits in float32.
-        t = np.asarray(t, np.float64)
-        root = np.sqrt(1 - beta2 ** t)  # m' / (sqrt(v') + eps) = m / (1 - beta1^t) * root / (sqrt(v) + eps * root)
+        root = (1 - beta2 ** t) ** 0.5  # m' / (sqrt(v') + eps) = m / (1 - beta1^t) * root / (sqrt(v) + eps * root)
         size = np.asarray(o.rate / (1 - beta1 ** t) * root, w.dtype)
         eps = np.maximum(np.asarray(o.eps * root, w.dtype), np.finfo(w.dtype).tiny)  # 0 / 0 is 0 here
         d = g * g.dtype.type(1 - beta1)

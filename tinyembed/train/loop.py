@@ -17,7 +17,7 @@ from typing import Any
 from ..core import RowGrad, Tensor, no_grad, norm
 from ..optim import Optimizer, RowReport, RowTracker, clip_grad_norm
 from .checkpoint import RunFile, save_checkpoint
-from .parallel import Group
+from .group import Group
 from .place import Epochs, generators_in
 
 Loss = Callable[..., Tensor]
