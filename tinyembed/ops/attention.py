@@ -97,7 +97,7 @@ def _products(X: Array, Y: Array, scale: Any) -> Array:
 
     BLAS's kernels for small matrices take twice as long where the second one is transposed; a copy costs less.
     """
-    n, m, d = X.shape[2], *Y.shape[2:]
+    n, (m, d) = X.shape[2], Y.shape[2:]
     if n == 1 or n * m * d > SMALL:
         return np.matmul(X * scale, Y.swapaxes(2, 3))
     columns = np.empty((*Y.shape[:2], d, m), Y.dtype)
