@@ -23,9 +23,10 @@ from .norm import LayerNorm
 
 def sequence(layer: Module, x: Any, D: int) -> tuple[Tensor, int]:
     """(x as a Tensor, T) of x (…, T, D), or a ValueError that names the layer and both shapes."""
-    if np.ndim(x) < 2 or np.shape(x)[-1] != D:
-        raise ValueError(f"{layer._title()} takes x (…, T, {D}), got {np.shape(x)}")
-    return x if isinstance(x, Tensor) else Tensor(x), np.shape(x)[-2]
+    x = x if isinstance(x, Tensor) else Tensor(x)
+    if x.ndim < 2 or x.shape[-1] != D:
+        raise ValueError(f"{layer._title()} takes x (…, T, {D}), got {x.shape}")
+    return x, x.shape[-2]
 
 
 def positions_from(layer: Module, offset: int, T: int) -> Array:

@@ -128,8 +128,8 @@ def _exponentials(Q: Array, K: Array, scale: Any, mask: Any, added: bool, causal
             continue
         np.exp(s, out=s)
         total = (as_matrix(s) @ np.ones(Tk, s.dtype)).reshape(*s.shape[:3], 1)
-        if safe or total.min(initial=1) > LOW:
-            break
+        if not safe and total.min(initial=1) > LOW:
+            return s, total
     total[total == 0] = 1
     return s, total
 

@@ -12,6 +12,8 @@ from ..core import Array, ValueAndVjp, primitive, sum_rows
 
 def as_matrix(x: Array) -> Array:
     """(…, n) -> (N, n), also where n is 0 and reshape could not infer N."""
+    if x.ndim == 2:
+        return x
     n = x.shape[-1]
     return x.reshape(-1, n) if n else x.reshape(math.prod(x.shape[:-1]), 0)
 

@@ -69,10 +69,9 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float = 1e-5) -> Value
     scale = np.empty((len(x2), 1), x.dtype)
     for xs, zs, ys, scales in _pieces(x2, z, y2, scale):
         np.subtract(xs, (xs @ ones)[:, None], out=zs)
-        np.einsum("ni,ni->n", zs, zs, out=scales[:, 0])
-        scales /= D
-        scales += eps
-        np.divide(1, np.sqrt(scales), out=scales)
+        np.einsum("ni,ni->n", zs, zs, out=scales[:, 0])  # D times the variance
+        scales += D * eps
+        np.divide(D ** 0.5, np.sqrt(scales), out=scales)
         zs *= scales
         np.multiply(zs, weight, out=ys)
         ys += bias
