@@ -248,6 +248,14 @@ with rotary positions: False
 after 'the muddy bank': under with
 after 'the rich bank': about has
 """,
+    "15_two_halves_of_a_batch.py": """\
+gradient of the table, at once:    RowGrad(shape=(12, 4), 11 rows, float64)
+5 examples, then 9, added up:      RowGrad(shape=(12, 4), 11 rows, float64)
+the same numbers: True True True
+1: 14 examples for the first, loss 0.3352, in all the same bits True, as alone True
+2: 7 examples for the first, loss 0.3352, in all the same bits True, as alone True
+3: 4 examples for the first, loss 0.3352, in all the same bits True, as alone True
+""",
 }
 
 
