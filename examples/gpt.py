@@ -22,7 +22,7 @@ import tinyembed as te
 from tinyembed.data import NextTokenBatches, python_docs, split_documents
 from tinyembed.models import GPT, GPTConfig, save_gpt
 from tinyembed.text import ByteLevelBPE, CharacterTokenizer
-from tinyembed.train import Group, fit, launch
+from tinyembed.train import Group, History, fit, launch
 
 END = "<end>"  # between two documents
 
@@ -68,8 +68,8 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def train(group: Group, o: argparse.Namespace, config: GPTConfig, batches: NextTokenBatches,
-          held_out: list[Any]) -> tuple[dict[str, np.ndarray], str]:
-    """What each process does: the weights of a trained GPT, and how long it took."""
+          held_out: list[Any]) -> tuple[dict[str, np.ndarray], History]:
+    """What each process does: the weights of a trained GPT, and what was measured."""
     te.seed(o.seed)
     model = GPT(config)
     adam = te.optim.AdamW(te.optim.decay_groups(model), lr=o.lr, betas=(0.9, 0.98))
@@ -77,7 +77,7 @@ def train(group: Group, o: argparse.Namespace, config: GPTConfig, batches: NextT
                   accumulate=o.accumulate, patience=o.patience, best=o.best,
                   schedule=te.optim.cosine(max(o.steps, 2), warmup=min(50, o.steps // 2), floor=0.05),
                   checkpoint=o.checkpoint, resume=o.checkpoint is not None, about={"options": vars(o)}, group=group)
-    return model.state_dict(), f"{history.steps} steps in {history.seconds:.0f} s"
+    return model.state_dict(), history
 
 
 def main() -> None:
@@ -106,10 +106,10 @@ def main() -> None:
     print(f"{sum(p.size for p in model.parameters()):,} parameters\n")
 
     some, rest = held_out[:6], held_out[6:36]
-    weights, took = launch(train, o.processes, o, config, batches, some)
+    weights, history = launch(train, o.processes, o, config, batches, some)
     model.load_state_dict(weights)
     model.eval()
-    print(f"\n{took}; bits per byte of text that was held out")
+    print(f"\n{history.steps} steps in {history.seconds:.0f} s; bits per byte of text that was held out")
     print(f"  zlib             {bits_per_byte_of_zlib(chr(10).join(parts[1])):.3f}")
     print(f"  GPT, trained     {model.bits_per_byte(rest or some, per_token):.3f}\n")
     ids = model.generate(prompt, o.tokens, o.temperature, top_p=o.top_p, seed=o.seed)

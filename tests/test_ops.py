@@ -3,6 +3,7 @@
 import inspect
 import itertools
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -83,6 +84,28 @@ def test_forward_equals_the_reference(name, data):
     y, expected = compute(name, args, options), np.asarray(CASES[name].reference(*args, **options))
     assert y.shape == expected.shape
     np.testing.assert_allclose(y, expected, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize(("names", "module", "constant"), [
+    ("gelu", "gelu", "BLOCK"), ("layer_norm", "normalise", "BLOCK"), ("embedding_bag", "bag", "BLOCK"),
+    ("attention", "attention", "SMALL")])
+def test_pieces_and_products_of_real_sizes_give_the_same(monkeypatch, names, module, constant):
+    """What is for large arrays, tried on small ones."""
+    tried = 0
+    for name in (name for name in CASES if CASES[name].op == names):
+        for seed in range(30):
+            args, options = CASES[name].sample(seed, sides=(2, 3, 5))
+            found = []
+            for patched in (False, True):
+                with monkeypatch.context() as patch:
+                    if patched:
+                        patch.setattr(sys.modules[f"tinyembed.ops.{module}"], constant, 5)
+                    y = compute(name, args, options)
+                    found.append([y, *gradients(name, args, options, directions([y], seed)[0])])
+            for a, b in zip(*found):
+                np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11)
+            tried += y.size > 8
+    assert tried > 5
 
 
 @every_derivative

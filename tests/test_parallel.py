@@ -75,12 +75,13 @@ def sha256(model):
 
 def same_everywhere(group, model):
     mine = int(sha256(model)[:12], 16)
-    return len(set(group.sum(*(mine * (rank == group.rank) for rank in range(group.size))))) == 1
+    return len(set(group.all_reduce(*(mine * (rank == group.rank) for rank in range(group.size))))) == 1
 
 
 KINDS = ["dense", "rows", "tied"]
 SIZES = [[6, 6, 6, 6], [5, 1, 2, 7, 1], [1]]
-OPTIONS = [{}, {"accumulate": 2}, {"clip_norm": 0.1}, {"accumulate": 3, "clip_norm": 0.2, "epochs": 2}]
+OPTIONS = [{}, {"accumulate": 2}, {"clip_norm": 0.1}, {"accumulate": 3, "clip_norm": 0.2, "epochs": 2},
+           {"patience": 1, "epochs": 20}]
 CASES = list(itertools.product(KINDS, SIZES, OPTIONS))
 
 
@@ -123,14 +124,55 @@ def sum_all(group):
 
 def gather_all(group):
     """Of arrays of several lengths, what all have together after each has taken its part."""
-    arrays = [rng(n).normal(size=(n, 2)).astype(dtype) for n in (0, 1, 2, 7) for dtype in (np.float32, np.int64)]
-    return arrays, [group.gather(group.part(x)[0]) for x in arrays]
+    arrays = [rng(n).normal(size=(n, 2)).astype(dtype) for n in (0, 1, 2, 7, 9999) for dtype in (np.float32, np.int64)]
+    return arrays, [group.all_gather(group.part(x)[0]) for x in arrays]
+
+
+def mix_dtypes(group):
+    """Sums and joins of what has one dtype here and another there."""
+    dense, rows = (te.Parameter(np.zeros((2, 2), np.float32)) for _ in range(2))
+    dense.grad = np.full((2, 2), 1.5, np.float64 if group.rank else np.float32)
+    rows.grad = RowGrad((2, 2), np.array([1], np.int32), np.full((1, 2), 2.5, np.float32 if group.rank else np.float64))
+    group.sum_gradients([dense, rows, te.Parameter(np.zeros(3))])
+    return dense.grad, rows.grad.to_dense(), group.all_gather(np.array([1.5]) if group.rank else np.array([1, 2]))
+
+
+def other_batches(group):
+    fit(made("rows"), data([4 + group.rank]), SGD(made("rows").parameters(), lr=0.1), loss=loss, progress=False,
+        group=group)
+
+
+def masks(group):
+    """Which entries a dropout of each process has left, joined."""
+    model = nn.Dropout(0.5, rng=rng(5))
+    kept = []
+
+    def note(model, x):
+        y = model(te.Tensor(x))
+        kept.append(y.data != 0)
+        return (y * te.Tensor([1.0], requires_grad=True)).mean()
+
+    fit(model, [(np.ones((8, 50), np.float32),)] * 2, SGD([te.Parameter(np.zeros(1))], lr=0.1), loss=note,
+        progress=False, group=group)
+    return [group.all_gather(x) for x in kept]
+
+
+class Shuffled:
+    """Batches of 5 in an order drawn anew for each pass."""
+
+    def __init__(self, ids, rng):
+        self.ids, self.rng = ids, rng
+
+    def __iter__(self):
+        order = self.rng.permutation(len(self.ids))
+        return ((self.ids[order[i:i + 5]],) for i in range(0, len(self.ids), 5))
 
 
 def run(group, path, die_at=None):
-    """Training that saves its state, and may be killed on the way."""
-    te.seed(7)
-    model, calls = nn.GPTEmbedding(V, 4, 5, dropout=0.3), itertools.count()
+    """Training that saves its state, and may be killed on the way. Model and data draw from one generator, and the
+    parts differ in length."""
+    one = rng(7)
+    model, calls = nn.GPTEmbedding(V, 4, 5, dropout=0.3, rng=one), itertools.count()
     ids = rng(3).integers(V, size=(40, 5))
 
     def squares(model, x):
@@ -138,7 +180,7 @@ def run(group, path, die_at=None):
             os.kill(os.getpid(), signal.SIGKILL)
         return (model(x) ** 2).mean()
 
-    history = fit(model, [(ids[i:i + 4],) for i in range(0, 40, 4)], AdamW(model.parameters()), loss=squares, epochs=3,
+    history = fit(model, Shuffled(ids, one), AdamW(model.parameters()), loss=squares, epochs=4,
                   every=5, progress=False, checkpoint=path, resume=True, group=group, held_out=[(ids[:7],)])
     assert os.path.exists(path)
     return sha256(model), Path(path).read_bytes(), history.train, history.held_out, same_everywhere(group, model)
@@ -151,7 +193,7 @@ def bad_loss(group):
         fit(model, data([4] * 5), SGD(model.parameters(), lr=0.1), progress=False, group=group,
             loss=lambda *args: loss(*args) * (np.inf if next(calls) == 2 and group.rank == 1 else 1.0))
     except FloatingPointError as error:
-        count, = group.sum(1.0)
+        count, = group.all_reduce(1.0)
         return str(error), count, same_everywhere(group, model)
 
 
@@ -167,7 +209,7 @@ def fail(group, how):
             time.sleep(60)
     if how in ("answers", "sleeps"):
         return (i for i in ())  # which cannot be sent
-    group.sum(*[1.0] * group.rank if how == "differs" else [1.0])
+    group.all_reduce(*[1.0] * group.rank if how == "differs" else [1.0])
 
 
 def refused(group):
@@ -188,14 +230,15 @@ def environment(group):
     return [os.environ.get(name) for name in parallel.THREADS]
 
 
-def endless(group, folder):
+def endless(group, folder, pause=0.01):
     """Trains until it is told to stop, and says what it is up to in a file for each rank."""
     model, calls = made("rows"), itertools.count()
 
     def slow(*args):
-        time.sleep(0.01)
         if next(calls) == 3:
             Path(folder, f"on its way {group.rank}").touch()
+            time.sleep(pause)
+        time.sleep(0.01)
         return loss(*args)
 
     history = fit(model, data([4] * 10), SGD(model.parameters(), lr=0.1), loss=slow, epochs=10**6, progress=False,
@@ -240,18 +283,34 @@ def test_gathered_parts_are_the_whole():
             np.testing.assert_array_equal(gathered, whole, strict=True)
 
 
+def test_dtypes_may_differ_between_ranks():
+    dense, rows, joined = launch(mix_dtypes, 2)
+    assert dense.dtype == rows.dtype == np.float32 and joined.tolist() == [1, 2, 1.5]
+    assert (dense == 3).all() and rows.tolist() == [[0, 0], [5, 5]]
+
+
+def test_each_process_draws_masks_of_its_own_and_others_in_each_step():
+    first, second = launch(masks, 2)
+    parts = [first[:4], first[4:], second[:4], second[4:]]
+    assert all(0.3 < x.mean() < 0.7 for x in parts)
+    assert all((x != y).any() for x, y in itertools.combinations(parts, 2))
+
+
 def test_a_group_of_one_changes_no_bit(tmp_path):
-    plain, alone, launched = (tmp_path / name for name in ("plain", "alone", "launched"))
-    assert run(Group(), plain) == run(Group(), alone) == launch(run, 1, launched)
+    assert run(Group(), tmp_path / "here") == launch(run, 1, tmp_path / "launched")
     model, gradient = te.Parameter(np.zeros(3)), np.ones(3)
     model.grad = gradient
     assert Group().sum_gradients([model], 1.5) == (1.5,) and model.grad is gradient
     assert Group().part(batch := (1, "a")) is batch
-    models = [made("rows") for _ in range(2)]
-    for model, options in zip(models, ({}, {"group": Group()})):
-        fit(model, data([5, 3]), AdamW(model.parameters()), loss=loss, progress=False, **options)
-        options["loss"] = evaluate(model, data([3]), loss=loss, **options)
-    assert sha256(models[0]) == sha256(models[1])
+    by_hand, fitted = made("rows"), made("rows")
+    adam = AdamW(by_hand.parameters())
+    for x, y in data([5, 3]):
+        adam.zero_grad()
+        loss(by_hand, x, y).backward()
+        adam.step()
+    history = fit(fitted, data([5, 3]), AdamW(fitted.parameters()), loss=loss, progress=False, group=Group())
+    assert sha256(by_hand) == sha256(fitted) and history.steps == 2
+    assert evaluate(fitted, data([3]), loss=loss, group=Group()) == loss(fitted, *data([3])[0]).item()
 
 
 @posix
@@ -271,7 +330,7 @@ def test_a_bad_loss_of_one_process_is_an_error_in_all():
 
 @pytest.mark.parametrize(("how", "words"), [
     ("raises", "(?s)rank 1 failed.*KeyError: 'what went wrong'"), ("exits", "rank 1 died with exit code 3"),
-    ("returns", "rank 1 has returned, and rank 0 waits"), ("differs", r"add up \[\[0.0, 0.0\], \[1.0, 0.0\]\]"),
+    ("returns", "rank 1 has returned, and rank 0 waits"), ("differs", "other gradients, numbers or batches"),
     ("answers", "rank 0 failed"), ("sleeps", "rank 0 failed")])
 def test_a_process_that_fails_is_named_and_the_others_end(how, words):
     began = time.monotonic()
@@ -285,16 +344,16 @@ def test_what_is_refused():
     assert "same seed" in seeds and "(5,)" in lengths and "float" in scalar and "mapped table" in mapped
     with pytest.raises(ValueError, match="1 or more"):
         launch(refused, 0)
+    with pytest.raises(RuntimeError, match="with data in the same order"):
+        launch(other_batches, 2)
 
 
 def test_blas_gets_its_share_of_the_cores_and_what_was_set_stays(monkeypatch):
     for name in parallel.THREADS:
         monkeypatch.delenv(name, raising=False)
+    assert launch(environment, 2) == [str(max(1, parallel.CORES // 2))] * 3
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    openblas, omp, mkl = launch(environment, 2)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    assert openblas == mkl == str(max(1, cores // 2)) and omp == "5"
-    assert environment(None) == [None, "5", None]
+    assert launch(environment, 2) == environment(None) == [None, "5", None]
 
 
 def started(folder, code):
@@ -315,14 +374,26 @@ if __name__ == "__main__":
 
 
 @posix
-def test_ctrl_c_ends_all_after_the_same_step_and_nothing_is_said_at_exit(tmp_path):
+@pytest.mark.parametrize("kill", [os.killpg, os.kill])
+def test_ctrl_c_ends_all_after_the_same_step_and_nothing_is_said_at_exit(tmp_path, kill):
+    """In a terminal, where all processes are told, and elsewhere, where it is the first alone."""
     program = started(tmp_path, f"print(launch(endless, 2, {str(tmp_path)!r}))")
-    os.killpg(program.pid, signal.SIGINT)
+    kill(program.pid, signal.SIGINT)
     out, err = program.communicate(timeout=20)
     ends = {(tmp_path / f"end {rank}").read_text() for rank in range(2)}
     assert len(ends) == 1 and " True " in ends.pop()
     assert (out, program.returncode) == ("True\n", 0)
     assert err.splitlines() == ["stopping after this step; press Ctrl-C again to stop at once"]
+
+
+@posix
+def test_a_second_ctrl_c_ends_all_at_once(tmp_path):
+    program = started(tmp_path, f"launch(endless, 2, {str(tmp_path)!r}, 60)")
+    os.killpg(program.pid, signal.SIGINT)
+    assert "stopping" in program.stderr.readline()
+    os.killpg(program.pid, signal.SIGINT)
+    assert "KeyboardInterrupt" in program.communicate(timeout=20)[1] and program.returncode
+    assert not (tmp_path / "end 0").exists()
 
 
 @posix

@@ -39,7 +39,7 @@ def train(group):
     model = Pairs()
     part = group.part((x, y))[0]
     te.train.fit(model, [(x, y)], te.optim.AdamW(model.parameters(), lr=0.1), epochs=50, progress=False, group=group)
-    losses = group.gather(np.array([model.loss(x, y).item()]))  # one of each process
+    losses = group.all_gather(np.array([model.loss(x, y).item()]))  # one of each process
     return len(part), losses, model.head.weight.data
 
 

@@ -10,7 +10,9 @@ import os
 import threading
 from collections.abc import Callable
 
-TWO = len(os.sched_getaffinity(0)) > 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) > 1
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")  # one that is 1 is for all of a process
+TWO = CORES > 1 and "1" not in map(os.environ.get, THREADS)
 LARGE = 8 << 20  # bytes: below, a thread costs more than it saves
 
 

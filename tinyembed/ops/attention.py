@@ -11,7 +11,7 @@ from ..core import Array, Tensor, ValueAndVjp, primitive
 from .linalg import as_matrix
 
 HIGH, LOW = 60.0, 1e-20  # e^60 times any number of keys is finite in float32; sums above 1e-20 have all their digits
-SMALL = 10**6  # multiplications of a product for which OpenBLAS has kernels of their own
+SMALL = 10**6  # multiplications; up to there OpenBLAS takes kernels for small products, where the processor has AVX-512
 
 
 @primitive
@@ -95,7 +95,8 @@ def check_mask(mask: Any, shape: tuple[int, ...]) -> None:
 def _products(X: Array, Y: Array, scale: Any) -> Array:
     """scale X Y^T for each head: (B, H, n, d), (B, H, m, d) -> (B, H, n, m)
 
-    BLAS's kernels for small matrices take twice as long where the second one is transposed; a copy costs less.
+    BLAS's kernels for small matrices take twice as long where the second one is transposed; a copy costs less, but not
+    for one query.
     """
     n, (m, d) = X.shape[2], Y.shape[2:]
     if n == 1 or n * m * d > SMALL:

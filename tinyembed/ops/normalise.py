@@ -12,6 +12,8 @@ from ..core import Array, Tensor, ValueAndVjp, method, primitive, sum_rows
 from ..core.modes import mode
 from .linalg import as_matrix
 
+BLOCK = 1 << 16  # entries of rows that are passed over at a time: few enough for the cache, enough to be worth a call
+
 
 def below_top(x: Array, axis: int) -> Array:
     """x minus its largest entry along axis, where that is finite: e^x of it cannot overflow."""
@@ -98,7 +100,7 @@ def _shares(D: int, dtype: Any) -> Array:
 def _pieces(*arrays: Array) -> Iterator[tuple[Array, ...]]:
     """Some rows of each array at a time: those that stay in the processor's cache while they are passed over."""
     n, D = arrays[0].shape
-    step = max(1, (1 << 16) // D)
+    step = max(1, BLOCK // D)
     return iter((arrays,)) if n <= step else (tuple(x[i:i + step] for x in arrays) for i in range(0, n, step))
 
 

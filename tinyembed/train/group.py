@@ -4,12 +4,14 @@ Each has a replica of the model and takes its part of every batch. After each ba
 the order of the ranks. So all take the same steps, bit for bit, and the parameters are never exchanged. That is the
 style of PyTorch's DistributedDataParallel (Li et al. 2020, "PyTorch Distributed", VLDB 13).
 
-What a rank has to say it writes to a file that all have mapped into memory (in /dev/shm, where there is one, a file is
-memory). That is what `multiprocessing.shared_memory` does, but for a tracker that must be told of every end.
+What a rank has to say it writes to a file that all have mapped into memory; in /dev/shm, where there is one, a file is
+memory. (`multiprocessing.shared_memory` does the same, with a tracker that must be told of every end.)
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import threading
 import time
@@ -25,8 +27,10 @@ from ..core import Array, Parameter, RowGrad
 from .place import as_tuple
 
 SPIN, NAP = 1e-3, 50e-6  # seconds of looking again and again; of sleep between two looks after that
-TURN, ENDED, SIZES = 0, 1, 2  # of a rank's line in the table: sums so far, whether it is done, the sizes of its files
-NONE, DENSE = -2.0, -1.0  # kinds of gradients; that of a RowGrad is its number of rows
+# In a rank's line of the table: how often it has spoken, whether it has returned, whether it is to stop, and, in two
+# columns, the sizes of its files.
+TURN, ENDED, STOP, SIZES = 0, 1, 2, 3
+NONE, DENSE, ROWS = 0, 1, 2  # kinds of gradients
 let_others_run = getattr(os, "sched_yield", lambda: time.sleep(0))
 
 
@@ -40,76 +44,85 @@ class Group:
     """
 
     def __init__(self, rank: int = 0, size: int = 1, folder: str = "") -> None:
-        self.rank, self.size, self._folder, self._turn = rank, size, folder, 0
+        self.rank, self.size, self._folder, self._turn, self._seen = rank, size, folder, 0, 0
         self._maps: dict[tuple[int, int], Any] = {}  # (rank, side) -> the bytes of a file
         self._lock = threading.Lock()  # for _fence
         self._lock.acquire()
         if folder:
             self._table = np.asarray(np.memmap(os.path.join(folder, "table"), np.int64, "r+", shape=(size, 8)))
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether somebody has pressed Ctrl-C where `launch` waits."""
+        return self.size > 1 and bool(self._table[self.rank, STOP])
+
     def part(self, batch: Any) -> tuple[Any, ...]:
         """This rank's share of a batch: of each array some entries in a row, of a number that differs by one at most
-        between ranks. ValueError for what cannot be divided so."""
+        between ranks. ValueError for what cannot be divided so. That all ranks have divided the same batches is looked
+        at when they next add up."""
         batch = as_tuple(batch)
         if self.size == 1:
             return batch
+        if any(not np.shape(x) or len(x) != len(batch[0]) for x in batch):
+            raise ValueError(f"to divide a batch among {self.size} processes, each item must have an entry for each "
+                             f"example; got {[getattr(x, 'shape', type(x).__name__) for x in batch]}")
+        for x in batch:
+            if isinstance(x, np.ndarray) and not x.dtype.hasobject:
+                self._seen = zlib.crc32(np.ascontiguousarray(x).data, self._seen)
         n = len(batch[0])
-        if any(not hasattr(x, "__getitem__") or len(x) != n for x in batch):
-            raise ValueError(f"to divide a batch among {self.size} processes, each array must have an entry for each "
-                             f"of its {n} examples; got {[getattr(x, 'shape', type(x).__name__) for x in batch]}")
         return tuple(x[self.rank * n // self.size:(self.rank + 1) * n // self.size] for x in batch)
 
     def parts(self, batches: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
         """`part` of each batch, but for those of which this rank gets no example."""
         return (part for part in map(self.part, batches) if self.size == 1 or len(part[0]))
 
-    def sum(self, *numbers: float) -> tuple[float, ...]:
+    def all_reduce(self, *numbers: float) -> tuple[float, ...]:
         """The sum over all ranks of each number, the same in all. All must call it; nobody returns before all have."""
         return self.sum_gradients((), *numbers)
 
     def sum_gradients(self, params: Iterable[Parameter], *numbers: float) -> tuple[float, ...]:
         """Make the gradient of each parameter the sum over all ranks, and return that of each number besides.
 
-        None counts as zero. RowGrads give a RowGrad, coalesced; RowGrads and arrays an array.
+        None counts as zero. RowGrads give a RowGrad, coalesced; RowGrads and arrays an array. RuntimeError if the ranks
+        do not add up the same things, or have divided other batches.
         """
         if self.size == 1:
             return numbers
-        params, n = list(params), len(numbers)
+        params = list(params)
         mine = [g.coalesce() if isinstance(g, RowGrad) else g for g in (p.grad for p in params)]
-        kinds = [NONE if g is None else g.ids.size if isinstance(g, RowGrad) else DENSE for g in mine]
-        dtype = np.result_type(np.float32, *(p.dtype for p in params))
-        flat = np.concatenate([np.zeros(0, dtype), *(g.reshape(-1) for g in mine if isinstance(g, np.ndarray))])
-        sparse = [x for g in mine if isinstance(g, RowGrad) for x in (g.ids, g.rows)]
-        blocks = self._exchange([np.array([n, len(params)], float), np.array([*numbers, *kinds], float), flat, *sparse])
-        counts = [block.next((2,), float).tolist() for block in blocks]
-        if any(count != counts[0] for count in counts):
-            raise RuntimeError(f"the ranks add up {counts} (numbers, gradients): all must take the same steps")
-        heads = [block.next((n + len(params),), float).tolist() for block in blocks]
-        dense = [DENSE in of_ranks for of_ranks in zip(*(head[n:] for head in heads))]
-        if any(is_dense and head[n + i] != DENSE for head in heads for i, is_dense in enumerate(dense)):
-            for p, is_dense in zip(params, dense):  # for once, all make dense what one has dense, and start over
+        kinds = [NONE if g is None else ROWS if isinstance(g, RowGrad) else DENSE for g in mine]
+        flat = np.concatenate([np.zeros(0, np.float32), *(g.reshape(-1) for g in mine if isinstance(g, np.ndarray))])
+        rows = [x for g in mine if isinstance(g, RowGrad) for x in (g.ids, g.rows)]
+        said = self._exchange(np.array([len(params), len(numbers), self._seen], np.int64), np.array(numbers, float),
+                              np.array(kinds, int), flat, *rows)
+        if any((of_rank[0] != said[0][0]).any() for of_rank in said):
+            raise RuntimeError("the ranks have other gradients, numbers or batches (their checksum), "
+                               f"{[of_rank[0].tolist() for of_rank in said]}: all must take the same steps, with data "
+                               "in the same order")
+        of_ranks = np.stack([of_rank[2] for of_rank in said])  # (size, parameters)
+        dense = (of_ranks == DENSE).any(0)
+        if (dense & (of_ranks != DENSE)).any():  # for once, all make dense what one has dense, and start over
+            for p, is_dense in zip(params, dense):
                 if is_dense and not isinstance(p.grad, np.ndarray):
                     p.grad = np.zeros(p.shape, p.dtype) if p.grad is None else p.grad.to_dense()
             return self.sum_gradients(params, *numbers)
-        total, at = reduce(add, [block.next(flat.shape, dtype) for block in blocks]), 0
-        for i, p in enumerate(params):
-            if dense[i]:
+        total, at = reduce(add, [of_rank[3] for of_rank in said]), 0
+        left = [iter(of_rank[4:]) for of_rank in said]
+        for p, is_dense, kinds in zip(params, dense, of_ranks.T):
+            if is_dense:
                 p.grad, at = total[at:at + p.size].reshape(p.shape).astype(p.dtype, copy=False), at + p.size
-            elif found := [block.rows(p, int(head[n + i])) for head, block in zip(heads, blocks) if head[n + i] >= 0]:
-                ids, rows = (np.concatenate(x) for x in zip(*found))
-                p.grad = RowGrad((p.shape[0], p.shape[1]), ids, rows).coalesce()
-        return tuple(sum(head[i] for head in heads) for i in range(n))
+            elif ROWS in kinds:
+                pairs = [(next(arrays), next(arrays)) for arrays, kind in zip(left, kinds) if kind == ROWS]
+                ids, summands = (np.concatenate(x) for x in zip(*pairs))
+                p.grad = RowGrad((p.shape[0], p.shape[1]), ids, summands.astype(p.dtype, copy=False)).coalesce()
+        return tuple(reduce(add, [of_rank[1] for of_rank in said]).tolist())
 
-    def gather(self, x: Any) -> Array:
+    def all_gather(self, x: Any) -> Array:
         """The arrays of all ranks, one behind the other along their first axis: the same in all, who all must call it.
 
-        So each can work on its part of many examples: `group.gather(model(*group.part(ids)).data)`.
+        So each can work on its part of many examples: `group.all_gather(model(*group.part(ids)).data)`.
         """
-        x = np.asarray(x)
-        if self.size == 1:
-            return x
-        blocks = self._exchange([np.array(x.shape), x])
-        return np.concatenate([block.next(tuple(block.next((x.ndim,), np.int64)), x.dtype) for block in blocks])
+        return np.asarray(x) if self.size == 1 else np.concatenate([x for x, in self._exchange(np.asarray(x))])
 
     def check(self, params: Iterable[Parameter]) -> None:
         """ValueError, in all ranks, if their parameters are not the same, or one of them is kept in a file."""
@@ -120,10 +133,12 @@ class Group:
             if p.resting is not None:
                 raise ValueError("a mapped table belongs to one process; several would write to its file")
             crc = zlib.crc32(np.ascontiguousarray(p._data).data, crc)
-        if len(set(self.sum(*(crc * (rank == self.rank) for rank in range(self.size))))) > 1:
+        if len(set(self.all_gather([crc]).tolist())) > 1:
             raise ValueError("the processes start with different parameters: make the model with the same seed in each")
 
-    def _exchange(self, arrays: list[Array]) -> list[_Block]:
+    # -- how it is said ------------------------------------------------------------------------------------------------
+
+    def _exchange(self, *arrays: Array) -> list[list[Array]]:
         """Write arrays, wait until all ranks have, and return what each wrote, to be read before the next turn.
 
         A rank has two files, and writes to them in turn: before it is at the first again, all others have written to
@@ -131,20 +146,34 @@ class Group:
         """
         self._turn += 1
         side = self._turn % 2
-        need, line = sum(_padded(x) for x in arrays), self._table[self.rank]
+        forms = json.dumps([(x.dtype.str, x.shape) for x in arrays]).encode()
+        memory, at = self._room(side, _padded(8 + len(forms)) + sum(_padded(x.nbytes) for x in arrays)), 0
+        parts: list[Array] = [np.array([len(forms)], np.int64), np.frombuffer(forms, np.uint8), *arrays]
+        for x in parts:
+            np.ndarray(x.shape, x.dtype, memory, at)[...] = x
+            at = at + 8 if not at else _padded(at + x.nbytes)
+        self._fence()
+        self._table[self.rank, TURN] = self._turn
+        self._wait()
+        return [_arrays_in(self._map(rank, side)) for rank in range(self.size)]
+
+    def _room(self, side: int, need: int) -> Any:
+        """The bytes of a file of this rank; of a new one, if the old one is too small."""
+        line, before = self._table[self.rank], self._path(self.rank, side)
         if need > line[SIZES + side]:
             line[SIZES + side] = 1 << need.bit_length()
-            with open(self._path(self.rank, side), "wb") as file:
-                file.write(bytes(int(line[SIZES + side])))  # where memory is short, an error here and no crash later
-        block = self._block(self.rank, side)
-        for x in arrays:
-            block.next(x.shape, x.dtype)[...] = x
-        self._fence()
-        line[TURN] = self._turn
-        self._wait()
-        return [self._block(rank, side) for rank in range(self.size)]
+            with contextlib.suppress(OSError):
+                os.unlink(before)
+            try:
+                with open(self._path(self.rank, side), "wb") as file:
+                    file.write(bytes(int(line[SIZES + side])))  # an error here, where memory is short, no crash later
+            except OSError as error:
+                raise OSError(error.errno, f"{line[SIZES + side]:,} bytes of memory to add up gradients in do not fit "
+                              f"in {self._folder}, which is to be larger (in a container: --shm-size)") from error
+        return self._map(self.rank, side)
 
     def _wait(self) -> None:
+        """Until all ranks have spoken as often as this one."""
         until = time.perf_counter() + SPIN
         while True:
             ended = self._table[:, ENDED] > 0
@@ -168,28 +197,23 @@ class Group:
     def _path(self, rank: int, side: int) -> str:
         return os.path.join(self._folder, f"{rank}-{side}-{self._table[rank, SIZES + side]}")
 
-    def _block(self, rank: int, side: int) -> _Block:
+    def _map(self, rank: int, side: int) -> Any:
         known = self._maps.get((rank, side))
         if known is None or known.size != self._table[rank, SIZES + side]:
             known = self._maps[rank, side] = np.asarray(np.memmap(self._path(rank, side), np.uint8, "r+"))
-        return _Block(known)
+        return known
 
 
-class _Block:
-    """The bytes of a file, as one array after the other."""
-
-    def __init__(self, memory: Any) -> None:
-        self.memory, self.at = memory, 0
-
-    def next(self, shape: tuple[int, ...], dtype: Any) -> Array:
-        x: Array = np.ndarray(shape, dtype, self.memory, self.at)
-        self.at += _padded(x)
-        return x
-
-    def rows(self, p: Parameter, n: int) -> tuple[Array, Array]:
-        """The ids and rows of a RowGrad."""
-        return self.next((n,), np.int64), self.next((n, *p.shape[1:]), p.dtype)
+def _arrays_in(memory: Any) -> list[Array]:
+    """What `_exchange` has written: the forms (dtype, shape) and how long they are, then the arrays."""
+    n, at, found = int(memory[:8].view(np.int64)[0]), 0, []
+    at = _padded(8 + n)
+    for dtype, shape in json.loads(memory[8:8 + n].tobytes()):
+        x: Array = np.ndarray(shape, dtype, memory, at)
+        found.append(x)
+        at += _padded(x.nbytes)
+    return found
 
 
-def _padded(x: Array) -> int:
-    return -(-x.nbytes // 64) * 64
+def _padded(nbytes: int) -> int:
+    return -(-nbytes // 64) * 64

@@ -18,7 +18,7 @@ from ..core import RowGrad, Tensor, no_grad, norm
 from ..optim import Optimizer, RowReport, RowTracker, clip_grad_norm
 from .checkpoint import RunFile, save_checkpoint
 from .group import Group
-from .place import Epochs, generators_in
+from .place import Epochs, alike_after, generators_in
 
 Loss = Callable[..., Tensor]
 
@@ -74,11 +74,13 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
                 too. Mapped tables (`Embedding.mapped`) keep what they have learned in their own files, which are
                 flushed at each save and at the end.
     about       what else the checkpoint is to hold (see `save_checkpoint`)
-    group       the processes that divide each batch among them, as `launch` gives it to each. All call fit alike, with
-                the same model and the same batches; rank 0 alone shows progress and writes files. A step is that of one
-                process, up to rounding, if the loss is a mean over examples; one that compares the examples of a batch
-                with each other sees a part of them. Dropout draws the same masks in each process unless the model's
-                generators are seeded by rank; a checkpoint holds those of rank 0.
+    group       the processes that divide each batch among them, each item of it along its first axis, as `launch` gives
+                it to each. All call fit alike, with the same model and the same batches; rank 0 alone shows progress
+                and writes files. A step is that of one process, up to rounding, if the loss is a mean over examples:
+                one that compares the examples of a batch with each other sees a part of them, and one that leaves some
+                out (targets of -100) is weighted by examples all the same. Parameters that the optimiser does not have
+                keep the gradient of each process's own part. What is random within a step (dropout) each process draws
+                for itself, from generators that are alike in all of them before and after.
 
     Loss and gradients are looked at before each step: if one is NaN or infinite, FloatingPointError says at which step
     and in which parameter, and nothing has been changed. Tables of which most rows were never touched are warned of
@@ -106,7 +108,8 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
         totals[1] = -(-epochs * len(batches) // accumulate)
     loss_of, group = _model_loss if loss is None else loss, Group() if group is None else group
     history, mean, began, tracker = History(), _Mean(), time.monotonic(), RowTracker(model.named_parameters())
-    data = Epochs(batches, epochs, generators_in(model=model, batches=batches, held_out=held_out, loss=loss))
+    generators = generators_in(model=model, batches=batches, held_out=held_out, loss=loss)
+    data = Epochs(batches, epochs, generators)
     file = None if checkpoint is None else RunFile(checkpoint, model, optimizer, data, history, mean, tracker, about,
                                                    writes=group.rank == 0)
     if resume:
@@ -122,16 +125,17 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
         if mean.count:
             history.train.append((history.steps, mean.take()))
         if held_out is not None and (not history.held_out or history.held_out[-1][0] < history.steps):
-            history.held_out.append((history.steps, evaluate(model, held_out, loss=loss_of, group=group)))
+            with alike_after(generators, group.size):
+                history.held_out.append((history.steps, evaluate(model, held_out, loss=loss_of, group=group)))
             if best is not None and history.since_best() == 0 and group.rank == 0:
                 save_checkpoint(best, model, about=about)
         history.seconds = time.monotonic() - began
         shown.report(history)
 
-    total = min((n for n in totals if n is not None), default=None)
+    total, stop = min((n for n in totals if n is not None), default=None), 0.0
     with _Progress(progress and group.rank == 0, total, history.steps) as shown, _interrupts() as interrupted:
         try:
-            left, stop = iter(data), 0.0
+            left = iter(data)
             while not (interrupted.is_set() if group.size == 1 else stop) and (
                     steps is None or history.steps < steps) and (
                     patience is None or history.since_best() < patience) and (
@@ -142,14 +146,15 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
                 optimizer.zero_grad()
                 examples = sum(len(batch[0]) for batch in batches_of_step)
                 losses = 0.0
-                for part in group.parts(batches_of_step):
-                    value = _single(loss_of(model, *part))
-                    losses += value.item() * len(part[0])
-                    if not math.isfinite(losses):
-                        break  # what the others learn from the sum
-                    share = 1 if len(part[0]) == examples else len(part[0]) / examples
-                    (value if share == 1 else value * share).backward()
-                losses, stop = group.sum_gradients(optimizer.params, losses, interrupted.is_set())
+                with alike_after(generators, group.size, group.rank):
+                    for part in group.parts(batches_of_step):
+                        value = _single(loss_of(model, *part))
+                        losses += value.item() * len(part[0])
+                        if not math.isfinite(losses):
+                            break  # what the others learn from the sum
+                        share = 1 if len(part[0]) == examples else len(part[0]) / examples
+                        (value if share == 1 else value * share).backward()
+                losses, stop = group.sum_gradients(optimizer.params, losses, interrupted.is_set() or group.interrupted)
                 _check_loss(losses / max(examples, 1), history.steps)
                 mean.sum, mean.count = mean.sum + losses, mean.count + examples
                 _check_gradients(model, optimizer, clip_norm, history.steps)
@@ -174,9 +179,9 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
             for p in model.parameters():
                 if p.resting is not None:  # a mapped table
                     p.flush()
-        history.interrupted = any(group.sum(interrupted.is_set()))
+        history.interrupted = interrupted.is_set() or stop > 0
         report()
-    group.sum()  # what rank 0 wrote is there for all
+    group.all_reduce()  # what rank 0 wrote is there for all
     history.rows = tracker.reports
     if group.rank == 0:
         tracker.warn()
@@ -210,7 +215,8 @@ def evaluate(model: Any, batches: Iterable[Any], *, loss: Loss | None = None, gr
     finally:
         for module, training in modes:
             module.training = training
-    mean.sum, mean.count = group.sum(mean.sum, mean.count)
+    mean.sum, count = group.all_reduce(mean.sum, mean.count)
+    mean.count = int(count)
     if not mean.count:
         raise ValueError("there is no batch to evaluate on; of a generator nothing is left after one pass, give a list")
     return mean.take()
@@ -220,8 +226,7 @@ class _Mean:
     """A float64 mean over examples, from the means over batches."""
 
     def __init__(self) -> None:
-        self.sum: float = 0.0
-        self.count: float = 0
+        self.sum, self.count = 0.0, 0
 
     def add(self, value: float, count: int) -> None:
         self.sum, self.count = self.sum + value * count, self.count + count

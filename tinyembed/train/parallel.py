@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from .group import ENDED, Group
+from ..core.threads import CORES, THREADS
+from .group import ENDED, STOP, Group
 
 SHARED = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # None: the folder for temporary files
-THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def launch(work: Callable[..., Any], processes: int, *args: Any) -> Any:
@@ -34,10 +34,10 @@ def launch(work: Callable[..., Any], processes: int, *args: Any) -> Any:
               called under `if __name__ == "__main__":`. With one process it is called right here.
     args      what else it needs; this, and what rank 0 returns, must be such as can be sent to another process
 
-    BLAS has cores / processes threads in each, unless OPENBLAS_NUM_THREADS, OMP_NUM_THREADS or MKL_NUM_THREADS is set.
-    If one process fails or is killed, the others are ended, and RuntimeError says which it was and why. If this process
-    dies they end by themselves. Ctrl-C in the terminal is heard by rank 0, and `fit` ends after the same step in all of
-    them; a second Ctrl-C ends all at once.
+    BLAS has cores / processes threads in each, unless one of OPENBLAS_NUM_THREADS, OMP_NUM_THREADS, MKL_NUM_THREADS is
+    set. If one process fails or is killed, the others are ended, and RuntimeError says which it was and why. If this
+    process dies they end by themselves. At the first Ctrl-C `fit` ends after the same step in all of them; a second one
+    ends all at once.
 
     >>> launch(Group.part, 2, np.arange(5))
     (array([0, 1]),)
@@ -58,7 +58,7 @@ def launch(work: Callable[..., Any], processes: int, *args: Any) -> Any:
                     process.start()
                     sender.close()  # so that the other end hears when the process, which has the last one, is gone
                     ranks[answer] = process
-            result = _answers(list(ranks), dict(ranks))
+            result = _answers(list(ranks), dict(ranks), Group(0, processes, folder))
             for process in ranks.values():
                 process.join(5)
             return result
@@ -71,16 +71,17 @@ def launch(work: Callable[..., Any], processes: int, *args: Any) -> Any:
                 process.join()
 
 
-def _answers(order: list[Any], left: dict[Any, Any]) -> Any:
+def _answers(order: list[Any], left: dict[Any, Any], group: Group) -> Any:
     """Wait until all ranks have answered; what the first one has."""
-    result, interrupted = None, False
+    result = None
     while left:
         try:
             ready = wait(list(left))
         except KeyboardInterrupt:
-            if interrupted:
+            if group.interrupted:
                 raise
-            interrupted = True
+            print("stopping after this step; press Ctrl-C again to stop at once", file=sys.stderr)
+            group._table[:, STOP] = 1
             continue
         for answer in [x for x in order if x in ready]:
             process = left.pop(answer)
@@ -88,12 +89,13 @@ def _answers(order: list[Any], left: dict[Any, Any]) -> Any:
                 what, value = answer.recv()
             except (EOFError, OSError):
                 process.join()
-                hint = ('; launch is to stand under `if __name__ == "__main__":`, and work at the top level of a '
-                        "module") if process.exitcode == 1 else ""
-                raise RuntimeError(f"{process.name} died with exit code {process.exitcode}{hint} (if negative, the "
-                                   "signal that killed it)") from None
-            if what == "interrupted":
-                raise KeyboardInterrupt
+                code, hint = process.exitcode, ""
+                if code == 1:
+                    hint = ('; launch is to stand under `if __name__ == "__main__":`, and work at the top level of a '
+                            "module")
+                elif code < 0:
+                    hint = f": it was killed, {signal.Signals(-code).name}"
+                raise RuntimeError(f"{process.name} died with exit code {code}{hint}") from None
             if what == "failed":
                 raise RuntimeError(f"{process.name} failed, and all were ended.\n\n{value}")
             result = value if answer is order[0] else result
@@ -102,13 +104,12 @@ def _answers(order: list[Any], left: dict[Any, Any]) -> Any:
 
 @contextmanager
 def _shared_cores(processes: int) -> Iterator[None]:
-    """Processes that are started meanwhile share the cores, and hear no Ctrl-C until they choose to."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    names = [name for name in THREADS if name not in os.environ]
+    """Processes that are started meanwhile share the cores, and hear no Ctrl-C."""
+    names = [] if any(name in os.environ for name in THREADS) else THREADS
     main, before = threading.current_thread() is threading.main_thread(), signal.getsignal(signal.SIGINT)
     if main:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ.update(dict.fromkeys(names, str(max(1, cores // processes))))
+    os.environ.update(dict.fromkeys(names, str(max(1, CORES // processes))))
     try:
         yield
     finally:
@@ -121,15 +122,13 @@ def _shared_cores(processes: int) -> Iterator[None]:
 def _run(sender: Any, rank: int, size: int, folder: str, work: Callable[..., Any], args: tuple[Any, ...]) -> None:
     """What a process does."""
     threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN if rank else signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # `launch` hears it, and tells the group
     try:
         group = Group(rank, size, folder)
         result = work(group, *args)
         group._table[rank, ENDED] = 1
         sys.stdout.flush()
         sender.send(("done", None if rank else result))
-    except KeyboardInterrupt:
-        sender.send(("interrupted", None))
     except BaseException:
         sys.stdout.flush()
         sender.send(("failed", traceback.format_exc()))

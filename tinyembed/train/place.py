@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from types import ModuleType
 from typing import Any
@@ -95,6 +96,32 @@ def restore(generators: dict[str, np.random.Generator], saved: dict[str, Any]) -
     """Put the generators as `states` found them."""
     for name, generator in generators.items():
         generator.bit_generator.state = saved[name]
+
+
+@contextmanager
+def alike_after(generators: dict[str, np.random.Generator], processes: int, rank: int | None = None) -> Iterator[None]:
+    """For generators that are alike in several processes: within, they draw for this rank alone (None: alike in all),
+    and after it they are alike again, however much each has drawn. Nothing is done for one process.
+
+    >>> here, there = (np.random.default_rng(5) for _ in range(2))
+    >>> with alike_after({"rng": here}, 2, rank=0), alike_after({"rng": there}, 2, rank=1):
+    ...     apart = bool(here.random() != there.random()), there.random(9)
+    >>> apart[0], bool(here.random() == there.random())
+    (True, True)
+    """
+    if processes == 1:
+        yield
+        return
+    seeds = {name: int(generator.integers(2**63)) for name, generator in generators.items()}
+    after = states(generators)
+    if rank is not None:
+        for name, generator in generators.items():
+            bits: Any = type(generator.bit_generator)
+            generator.bit_generator.state = bits([seeds[name], rank]).state
+    try:
+        yield
+    finally:
+        restore(generators, after)
 
 
 def check_states(generators: dict[str, np.random.Generator], saved: dict[str, Any]) -> None:
