@@ -121,8 +121,10 @@ def draw_next(logits: Array, temperature: float, top_k: int | None, top_p: float
         order = np.argpartition(-logits, top_k - 1, -1)[:, :top_k]
     z = (logits if order is None else np.take_along_axis(logits, order, -1)).astype(np.float64)
     z -= z.max(-1, keepdims=True)
-    with np.errstate(over="ignore"):  # at temperatures near 0
-        p = np.exp(z / temperature)
+    if temperature != 1:
+        with np.errstate(over="ignore"):  # at temperatures near 0
+            z /= temperature
+    p = np.exp(z)
     total = np.cumsum(p, -1)
     if top_p is not None:  # a token stays if those before it do not reach top_p
         stays = total - p < top_p * total[:, -1:]

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core import Parameter, Tensor, fresh_rng
 from ..ops import linear
-from .module import Module
+from .module import Module, shape_of
 
 
 class Linear(Module):
@@ -30,8 +30,8 @@ class Linear(Module):
         self.bias = Parameter(rng.uniform(-bound, bound, out_features).astype(dtype)) if bias else None
 
     def forward(self, x: Any) -> Tensor:
-        if np.shape(x)[-1:] != (self.in_features,):
-            raise ValueError(f"{self._title()} takes x (…, {self.in_features}), got {np.shape(x)}")
+        if shape_of(x)[-1:] != (self.in_features,):
+            raise ValueError(f"{self._title()} takes x (…, {self.in_features}), got {shape_of(x)}")
         return linear(x, self.weight, self.bias)
 
     def extra_repr(self) -> str:

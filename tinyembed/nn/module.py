@@ -11,6 +11,11 @@ from ..core import Parameter, Tensor
 from ..files import FileReference
 
 
+def shape_of(x: Any) -> tuple[int, ...]:
+    """The shape of a Tensor, or of what NumPy makes an array of."""
+    return x.shape if isinstance(x, Tensor) else np.shape(x)
+
+
 class Module:
     """Base of layers and models. Subclasses set attributes in `__init__` and define `forward`.
 

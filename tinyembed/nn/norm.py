@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core import Parameter, Tensor
 from ..ops import layer_norm, rms_norm
-from .module import Module
+from .module import Module, shape_of
 
 
 class _Norm(Module):
@@ -17,8 +17,8 @@ class _Norm(Module):
         self.weight = Parameter(np.ones(normalized_shape, dtype))
 
     def _check(self, x: Any) -> None:
-        if np.shape(x)[-1:] != (self.normalized_shape,):
-            raise ValueError(f"{self._title()} takes x (…, {self.normalized_shape}), got {np.shape(x)}")
+        if shape_of(x)[-1:] != (self.normalized_shape,):
+            raise ValueError(f"{self._title()} takes x (…, {self.normalized_shape}), got {shape_of(x)}")
 
     def extra_repr(self) -> str:
         return str(self.normalized_shape)

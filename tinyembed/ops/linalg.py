@@ -54,8 +54,8 @@ def linear(x: Array, W: Array, b: Array | None = None) -> ValueAndVjp:
     """
     if W.ndim != 2 or x.ndim == 0 or x.shape[-1] != W.shape[1] or (b is not None and b.shape != W.shape[:1]):
         raise ValueError("linear needs x (…, n), W (m, n), b (m)")
-    x2, y = as_matrix(x), np.empty((*x.shape[:-1], len(W)), np.result_type(x, W))
-    np.matmul(x2, W.T, out=as_matrix(y))
+    x2 = as_matrix(x)
+    y = x2 @ W.T
     if b is not None:
         y += b
 
@@ -63,7 +63,7 @@ def linear(x: Array, W: Array, b: Array | None = None) -> ValueAndVjp:
         g2 = as_matrix(g)
         return lambda: (g2 @ W).reshape(x.shape), lambda: g2.T @ x2, None if b is None else sum_rows(g2)
 
-    return y, vjp
+    return y if x.ndim == 2 else y.reshape(*x.shape[:-1], len(W)), vjp
 
 
 @primitive
