@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,11 +17,16 @@ import pytest
 
 import tinyembed as te
 from tinyembed import nn, ops
-from tinyembed.core import RowGrad
+from tinyembed.core import RowGrad, threads
 from tinyembed.optim import SGD, AdamW
 from tinyembed.train import Group, evaluate, fit, launch, parallel
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*never touched")
+try:
+    import resource
+except ImportError:  # it is POSIX's
+    pass
+
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 V, D = 11, 3
 TESTS = str(Path(__file__).parent)
@@ -178,7 +184,7 @@ def run(group, path, die_at=None):
     def squares(model, x):
         if next(calls) == die_at and group.rank == group.size - 1:
             os.kill(os.getpid(), signal.SIGKILL)
-        return (model(x) ** 2).mean()
+        return (model(x) ** 2).mean() * (1 + one.random(len(x)).mean())  # when it is evaluated, too
 
     history = fit(model, Shuffled(ids, one), AdamW(model.parameters()), loss=squares, epochs=4,
                   every=5, progress=False, checkpoint=path, resume=True, group=group, held_out=[(ids[:7],)])
@@ -212,6 +218,15 @@ def fail(group, how):
     group.all_reduce(*[1.0] * group.rank if how == "differs" else [1.0])
 
 
+def in_little_room(group):
+    """The error of a rank that finds no room to write in."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
+    try:
+        group.all_gather(np.zeros(5_000))
+    except OSError as error:
+        return str(error)
+
+
 def refused(group):
     """The errors of what a group does not take."""
     found = []
@@ -228,6 +243,10 @@ def refused(group):
 
 def environment(group):
     return [os.environ.get(name) for name in parallel.THREADS]
+
+
+def second_thread(group):
+    return threads.TWO
 
 
 def endless(group, folder, pause=0.01):
@@ -348,11 +367,18 @@ def test_what_is_refused():
         launch(other_batches, 2)
 
 
+@posix
+def test_where_there_is_no_room_for_sums_the_error_says_how_much_and_where():
+    assert re.search(r"65,536 bytes of memory .* do not fit in \S*tinyembed-", launch(in_little_room, 2))
+
+
 def test_blas_gets_its_share_of_the_cores_and_what_was_set_stays(monkeypatch):
     for name in parallel.THREADS:
         monkeypatch.delenv(name, raising=False)
     assert launch(environment, 2) == [str(max(1, parallel.CORES // 2))] * 3
+    assert launch(second_thread, 2) == (parallel.CORES > 3)
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    assert launch(second_thread, 2) == (parallel.CORES > 1)
     assert launch(environment, 2) == environment(None) == [None, "5", None]
 
 

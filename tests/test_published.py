@@ -254,6 +254,18 @@ def test_the_published_minilm_gives_what_transformers_gives():
 # -------------------------------------------------------------------------------------------------- what is not a model
 
 
+@pytest.mark.parametrize("position", ["rotary", "alibi"])
+def test_a_context_without_a_table_costs_no_weights(tmp_path, position):
+    """A million positions: no table of them is in the file, nor is one missed."""
+    weights = as_hugging_face(gpt_weights())
+    del weights["transformer.wpe.weight"]
+    path = folder(tmp_path, weights, GPT_JSON)
+    model = load_gpt(path, GPTConfig(V, 10**6, L, H, D, position=position))
+    assert model(IDS).shape == (*np.shape(IDS), V)
+    with pytest.raises(FormatError, match="the settings speak of a model of"):
+        load_gpt(path, GPTConfig(V, 10**6, L, H, D))
+
+
 LOADERS = {"gpt": (load_gpt, lambda: as_hugging_face(gpt_weights()), GPT_JSON),
            "bert": (load_bert, lambda: bert_weights()[1], BERT_JSON)}
 each = pytest.mark.parametrize("kind", LOADERS)

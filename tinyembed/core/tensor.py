@@ -321,7 +321,7 @@ def primitive(forward: Callable[..., ValueAndVjp] | None = None, *, rows: bool =
         if live and mode.recording and y.dtype.kind == "f":
             out._live = True
             out._node = Node(name, vjp, parents, y)
-        elif live and y.base is not None and _shares(y.base, values):
+        elif live and y.base is not None and _holds_memory_of(y.base, values):
             out._data = y.copy()  # no view of a leaf that an optimiser may write into
         return out
 
@@ -350,7 +350,7 @@ def _wrap(y: Any) -> Tensor:
     return out
 
 
-def _shares(base: Any, values: list[Any]) -> bool:
+def _holds_memory_of(base: Any, values: list[Any]) -> bool:
     """Whether one of the values is `base`, or a view of it."""
     for x in values:
         if type(x) is np.ndarray and (x is base or x.base is base):

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")  # one that is 1 is for all of a process
+THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")  # one of them at 1 asks for no second thread
 TWO = CORES > 1 and "1" not in map(os.environ.get, THREADS)
 LARGE = 8 << 20  # bytes: below, a thread costs more than it saves
 

@@ -28,8 +28,8 @@ from .place import as_tuple
 
 SPIN, NAP = 1e-3, 50e-6  # seconds of looking again and again; of sleep between two looks after that
 # In a rank's line of the table: how often it has spoken, whether it has returned, whether it is to stop, and, in two
-# columns, the sizes of its files.
-TURN, ENDED, STOP, SIZES = 0, 1, 2, 3
+# columns, the sizes of its files. A line is as long as one of the processor's cache.
+TURN, ENDED, STOP, SIZES, COLUMNS = 0, 1, 2, 3, 8
 NONE, DENSE, ROWS = 0, 1, 2  # kinds of gradients
 let_others_run = getattr(os, "sched_yield", lambda: time.sleep(0))
 
@@ -49,12 +49,20 @@ class Group:
         self._lock = threading.Lock()  # for _fence
         self._lock.acquire()
         if folder:
-            self._table = np.asarray(np.memmap(os.path.join(folder, "table"), np.int64, "r+", shape=(size, 8)))
+            self._table = np.asarray(np.memmap(os.path.join(folder, "table"), np.int64, "r+", shape=(size, COLUMNS)))
 
     @property
     def interrupted(self) -> bool:
         """Whether somebody has pressed Ctrl-C where `launch` waits."""
         return self.size > 1 and bool(self._table[self.rank, STOP])
+
+    def interrupt(self) -> None:
+        """Ask all ranks to stop; `fit` does after the same step in each."""
+        self._table[:, STOP] = 1
+
+    def leave(self) -> None:
+        """Say that this rank has returned, so that nobody waits for it."""
+        self._table[self.rank, ENDED] = 1
 
     def part(self, batch: Any) -> tuple[Any, ...]:
         """This rank's share of a batch: of each array some entries in a row, of a number that differs by one at most
@@ -202,6 +210,11 @@ class Group:
         if known is None or known.size != self._table[rank, SIZES + side]:
             known = self._maps[rank, side] = np.asarray(np.memmap(self._path(rank, side), np.uint8, "r+"))
         return known
+
+
+def new_table(folder: str, size: int) -> None:
+    """What a group of that size needs in its folder before the first process opens it."""
+    np.zeros((size, COLUMNS), np.int64).tofile(os.path.join(folder, "table"))
 
 
 def _arrays_in(memory: Any) -> list[Array]:

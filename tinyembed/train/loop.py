@@ -21,6 +21,7 @@ from .group import Group
 from .place import Epochs, alike_after, generators_in
 
 Loss = Callable[..., Tensor]
+STOPPING = "stopping after this step; press Ctrl-C again to stop at once"
 
 
 @dataclass
@@ -136,8 +137,7 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
     with _Progress(progress and group.rank == 0, total, history.steps) as shown, _interrupts() as interrupted:
         try:
             left = iter(data)
-            while not (interrupted.is_set() if group.size == 1 else stop) and (
-                    steps is None or history.steps < steps) and (
+            while not (interrupted.is_set() or stop) and (steps is None or history.steps < steps) and (
                     patience is None or history.since_best() < patience) and (
                     batches_of_step := list(islice(left, accumulate))):
                 if schedule is not None:
@@ -154,9 +154,9 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
                             break  # what the others learn from the sum
                         share = 1 if len(part[0]) == examples else len(part[0]) / examples
                         (value if share == 1 else value * share).backward()
-                losses, stop = group.sum_gradients(optimizer.params, losses, interrupted.is_set() or group.interrupted)
+                losses, stop = group.sum_gradients(optimizer.params, losses, group.interrupted)
                 _check_loss(losses / max(examples, 1), history.steps)
-                mean.sum, mean.count = mean.sum + losses, mean.count + examples
+                mean.add(losses, examples)
                 _check_gradients(model, optimizer, clip_norm, history.steps)
                 tracker.note()
                 optimizer.step()
@@ -179,7 +179,7 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
             for p in model.parameters():
                 if p.resting is not None:  # a mapped table
                     p.flush()
-        history.interrupted = interrupted.is_set() or stop > 0
+        history.interrupted = interrupted.is_set() or bool(stop)
         report()
     group.all_reduce()  # what rank 0 wrote is there for all
     history.rows = tracker.reports
@@ -211,25 +211,24 @@ def evaluate(model: Any, batches: Iterable[Any], *, loss: Loss | None = None, gr
     try:
         for part in group.parts(batches):
             value = (_model_loss if loss is None else loss)(model, *part)
-            mean.add(value.item(), len(part[0]))
+            mean.add(value.item() * len(part[0]), len(part[0]))
     finally:
         for module, training in modes:
             module.training = training
-    mean.sum, count = group.all_reduce(mean.sum, mean.count)
-    mean.count = int(count)
-    if not mean.count:
+    total, count = group.all_reduce(mean.sum, mean.count)
+    if not count:
         raise ValueError("there is no batch to evaluate on; of a generator nothing is left after one pass, give a list")
-    return mean.take()
+    return total / count
 
 
 class _Mean:
-    """A float64 mean over examples, from the means over batches."""
+    """A float64 mean over examples, from the sums over batches."""
 
     def __init__(self) -> None:
         self.sum, self.count = 0.0, 0
 
-    def add(self, value: float, count: int) -> None:
-        self.sum, self.count = self.sum + value * count, self.count + count
+    def add(self, total: float, count: int) -> None:
+        self.sum, self.count = self.sum + total, self.count + count
 
     def take(self) -> float:
         """The mean so far; start again."""
@@ -276,7 +275,7 @@ def _interrupts() -> Iterator[threading.Event]:
         return
 
     def handler(number: int, frame: Any) -> None:
-        print("stopping after this step; press Ctrl-C again to stop at once", file=sys.stderr)
+        print(STOPPING, file=sys.stderr)
         event.set()
         signal.signal(signal.SIGINT, signal.default_int_handler if before is None else before)
 

@@ -19,10 +19,9 @@ from multiprocessing.connection import wait
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-
 from ..core.threads import CORES, THREADS
-from .group import ENDED, STOP, Group
+from .group import Group, new_table
+from .loop import STOPPING
 
 SHARED = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # None: the folder for temporary files
 
@@ -48,7 +47,7 @@ def launch(work: Callable[..., Any], processes: int, *args: Any) -> Any:
         return work(Group(), *args)
     context, ranks = multiprocessing.get_context("spawn"), {}
     with TemporaryDirectory(prefix="tinyembed-", dir=SHARED) as folder:
-        np.zeros((processes, 8), np.int64).tofile(os.path.join(folder, "table"))
+        new_table(folder, processes)
         try:
             with _shared_cores(processes):
                 for rank in range(processes):
@@ -80,8 +79,8 @@ def _answers(order: list[Any], left: dict[Any, Any], group: Group) -> Any:
         except KeyboardInterrupt:
             if group.interrupted:
                 raise
-            print("stopping after this step; press Ctrl-C again to stop at once", file=sys.stderr)
-            group._table[:, STOP] = 1
+            print(STOPPING, file=sys.stderr)
+            group.interrupt()
             continue
         for answer in [x for x in order if x in ready]:
             process = left.pop(answer)
@@ -126,7 +125,7 @@ def _run(sender: Any, rank: int, size: int, folder: str, work: Callable[..., Any
     try:
         group = Group(rank, size, folder)
         result = work(group, *args)
-        group._table[rank, ENDED] = 1
+        group.leave()
         sys.stdout.flush()
         sender.send(("done", None if rank else result))
     except BaseException:
