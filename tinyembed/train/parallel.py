@@ -38,6 +38,7 @@ def launch(work: Callable[..., Any], processes: int, *args: Any) -> Any:
     process dies they end by themselves. At the first Ctrl-C `fit` ends after the same step in all of them; a second one
     ends all at once.
 
+    >>> import numpy as np
     >>> launch(Group.part, 2, np.arange(5))
     (array([0, 1]),)
     """
