@@ -128,7 +128,7 @@ def try_forged(name: str, path: tuple[Any, ...], value: Any, way: str, folder: P
     """Write the run's checkpoint with `value` in one place, and go on from it. "taken", and then the run goes on; or
     "refused", and then nothing has changed. AssertionError, or what else was raised, if it is neither."""
     file, te_seed = folder / "run", 1
-    write_tree(file, put(forgeries(name)[0], path, value), kind=checkpoint.KIND, layout=checkpoint.LAYOUT, version="1")
+    write_tree(file, put(forgeries(name)[0], path, value), kind=checkpoint.KIND, layout=checkpoint.LAYOUT)
     te.seed(te_seed)
     run = RUNS[name]()
     run.model.eval()

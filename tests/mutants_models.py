@@ -10,7 +10,7 @@ from mutants import FORMATS, Format
 
 from tinyembed.files import write_safetensors
 from tinyembed.models import BERT, GPT, BERTConfig, GPTConfig, load_bert, load_gpt, save_gpt
-from tinyembed.models.published import BERT_NAMES, _renamed
+from tinyembed.models.published.transformers import BERT_NAMES, _renamed
 
 
 @functools.cache

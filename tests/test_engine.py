@@ -758,14 +758,14 @@ def test_a_mapped_table_that_a_step_could_not_write_is_refused(tmp_path):
 
 
 def test_two_threads_give_the_bytes_of_one(monkeypatch):
-    from tinyembed.core import threads
+    from tinyembed.core import machine
     rng = np.random.default_rng(0)
     W, g = rng.normal(size=(4001, 300)), rng.normal(size=(4001, 300))
     results = []
     for two in (True, False):
-        monkeypatch.setattr(threads, "TWO", two)
+        monkeypatch.setattr(machine, "TWO", two)
         p = te.Parameter(W)
-        assert p.data.nbytes >= threads.LARGE
+        assert p.data.nbytes >= machine.LARGE
         p.grad = g
         te.optim.AdamW([p]).step()
         results.append(p.data.tobytes())
@@ -773,15 +773,15 @@ def test_two_threads_give_the_bytes_of_one(monkeypatch):
 
 
 def test_an_error_in_the_second_thread_is_raised_in_the_first(monkeypatch):
-    from tinyembed.core import threads
-    monkeypatch.setattr(threads, "TWO", True)
+    from tinyembed.core import machine
+    monkeypatch.setattr(machine, "TWO", True)
 
     def work(start, stop):
         if start:
             raise ZeroDivisionError("second half")
 
     with pytest.raises(ZeroDivisionError, match="second half"):
-        threads.in_halves(work, 10, nbytes=threads.LARGE)
+        machine.in_halves(work, 10, nbytes=machine.LARGE)
 
 
 def test_a_gradient_that_nobody_wants_is_not_computed():

@@ -404,7 +404,7 @@ def test_what_was_not_saved_so_is_refused(tmp_path):
     with pytest.raises(FormatError):
         KeyedVectors.load(path)
     from tinyembed.files import write_tree
-    write_tree(path, {}, kind="something else", layout=1, version="0")
+    write_tree(path, {}, kind="something else", layout=1)
     with pytest.raises(FormatError, match="something else"):
         KeyedVectors.load(path)
     tree = make().to_tree()
@@ -413,7 +413,7 @@ def test_what_was_not_saved_so_is_refused(tmp_path):
                    {"attributes": {"count": np.zeros(3)}}, {"text": tree["text"] * 0 + 200},
                    {"text": np.append(tree["text"], np.uint8(97))},
                    {"lengths": tree["lengths"] * 0.5}, {"lengths": tree["lengths"] * -1}):
-        write_tree(path, {**tree, **change}, kind="tinyembed keyed vectors", layout=1, version="0")
+        write_tree(path, {**tree, **change}, kind="tinyembed keyed vectors", layout=1)
         with pytest.raises(FormatError):
             KeyedVectors.load(path)
 

@@ -9,7 +9,7 @@ import pytest
 
 STEPS = """
 import resource, numpy as np, tinyembed
-from tinyembed.core.memory import keep_freed_memory
+from tinyembed.core.machine import keep_freed_memory
 kept = keep_freed_memory()
 def step():
     return [np.ones(1 << 18, np.float32) for _ in range(24)]  # 24 MiB, and freed

@@ -17,7 +17,7 @@ import pytest
 
 import tinyembed as te
 from tinyembed import nn, ops
-from tinyembed.core import RowGrad, threads
+from tinyembed.core import RowGrad, machine
 from tinyembed.optim import SGD, AdamW
 from tinyembed.train import Group, evaluate, fit, launch, parallel
 
@@ -246,7 +246,7 @@ def environment(group):
 
 
 def second_thread(group):
-    return threads.TWO
+    return machine.TWO
 
 
 def endless(group, folder, pause=0.01):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tinyembed import optim
 from tinyembed.nn import Embedding
+from tinyembed.rows.report import RowTracker
 from tinyembed.train import fit
 
 RULES = {
@@ -153,7 +154,7 @@ def test_the_report_counts_and_measures(seed):
 def test_drift_is_measured_from_where_the_first_update_found_a_row():
     layer = table()
     adam = optim.AdamW(layer.parameters(), lr=0.1, weight_decay=0.5)
-    tracker = optim.RowTracker(layer.named_parameters())
+    tracker = RowTracker(layer.named_parameters())
     rng = np.random.default_rng(0)
     found = {}
     for step in range(30):

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from . import ops
 from .core import OPS, Parameter, RowGrad, Tensor, debug_nan, no_grad, primitive, seed
+from .core import __version__ as __version__
 
 if TYPE_CHECKING:
     from . import data, files, models, nn, optim, text, train, vectors
+    from .explain import explain_lookup, param_count
     from .gradcheck import GradientError, KinkError, check_gradients
-    from .nn.explain import explain_lookup, param_count
-    from .nn.pretrained import load_table
-
-__version__ = "0.1.0"
+    from .models.published import load_table
 
 __all__ = ["OPS", "GradientError", "KinkError", "Parameter", "RowGrad", "Tensor", "check_gradients", "data",
            "debug_nan", "explain_lookup", "files", "load_table", "models", "nn", "no_grad", "ops", "optim",
@@ -25,7 +24,7 @@ __all__ = ["OPS", "GradientError", "KinkError", "Parameter", "RowGrad", "Tensor"
 
 _ROOMS = ("data", "files", "models", "nn", "optim", "text", "train", "vectors")
 _LATER = {"GradientError": "gradcheck", "KinkError": "gradcheck", "check_gradients": "gradcheck",
-          "explain_lookup": "nn.explain", "load_table": "nn.pretrained", "param_count": "nn.explain"}
+          "explain_lookup": "explain", "load_table": "models.published", "param_count": "explain"}
 
 
 def __getattr__(name: str) -> Any:

@@ -17,8 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .core import Array, RowGrad, Tensor, no_grad
-from .core.modes import enable_grad
+from .core import Array, RowGrad, Tensor, enable_grad, no_grad
 
 STEPS = (2e-4, 2e-5, 2e-6)  # tried in turn: a smaller one gets clear of a kink nearby
 FULL_LIMIT = 200  # up to this many input and output entries, the default is the full Jacobian

@@ -1,13 +1,16 @@
 """Files in and out, as bytes, arrays and names; what they become is made by the floors above."""
 
-from .errors import FormatError
+from .errors import FormatError, short
 from .fasttext import FastTextFile, read_fasttext
+from .jsontext import is_unicode, read_json
 from .projector import write_projector
+from .rows import refuse_repeats
 from .safetensors import SafeTensors, sparse_safetensors, write_safetensors
+from .source import Source
 from .trees import FileReference, check_tree, read_tree, write_tree
 from .word2vec import read_word2vec, write_word2vec
 from .writing import atomic_write
 
-__all__ = ["FastTextFile", "FileReference", "FormatError", "SafeTensors", "atomic_write", "check_tree", "read_fasttext",
-           "read_tree", "read_word2vec", "sparse_safetensors", "write_projector", "write_safetensors", "write_tree",
-           "write_word2vec"]
+__all__ = ["FastTextFile", "FileReference", "FormatError", "SafeTensors", "Source", "atomic_write", "check_tree",
+           "is_unicode", "read_fasttext", "read_json", "read_tree", "read_word2vec", "refuse_repeats", "short",
+           "sparse_safetensors", "write_projector", "write_safetensors", "write_tree", "write_word2vec"]

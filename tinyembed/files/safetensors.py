@@ -9,8 +9,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..core import Array
-from ..ops import as_ids
+from ..core import Array, as_ids
 from .bfloat import narrow, widen
 from .errors import FormatError, short
 from .header import STORED, Place, header_bytes, read_header

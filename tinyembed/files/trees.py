@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array
+from ..core import Array, __version__
 from .errors import FormatError
 from .header import META
 from .jsontext import SPARE, is_unicode, parse_json
@@ -68,17 +68,19 @@ class FileReference:
             == (os.path.basename(other.file), other.dtype, other.shape, other.offset)
 
 
-def write_tree(path: str | os.PathLike[str], tree: Any, *, kind: str, layout: int, version: str) -> None:
+def write_tree(path: str | os.PathLike[str], tree: Any, *, kind: str, layout: int) -> None:
     """Write a tree of dicts, lists, tuples, None, booleans, numbers, strings and arrays, atomically.
 
-    kind      what the file is, in words; layout: the number of its arrangement, raised when that changes; version:
-              that of the program. NumPy's scalars become Python's, arrays the machine's byte order. Mapped arrays are
-              referred to, but for those of the file that is replaced. TypeError or ValueError names a leaf that has no
-              place in a file, before anything is written.
+    kind      what the file is, in words
+    layout    the number of its arrangement, raised when that changes
+
+    The version of tinyembed is added. NumPy's scalars become Python's, arrays the machine's byte order. Mapped arrays
+    are referred to, but for those of the file that is replaced. TypeError or ValueError names a leaf that has no place
+    in a file, before anything is written.
     """
     tensors: dict[str, Array] = {}
     text = json.dumps(_encode(tree, "", tensors, os.path.realpath(path)), separators=(",", ":"), allow_nan=False)
-    found = {"kind": kind, "layout": str(layout), "version": version, "tree": text}
+    found = {"kind": kind, "layout": str(layout), "version": __version__, "tree": text}
     write_safetensors(path, tensors, {**found, "crc32": _checksum_of_texts(found)})
 
 
@@ -90,10 +92,10 @@ def read_tree(path: str | os.PathLike[str], pattern: Any, *, kind: str, layout: 
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_tree(folder + "/a", {"step": 3, "w": np.eye(2)}, kind="an example", layout=1, version="0")
-    ...     read_tree(folder + "/a", {"step": int, "w": np.ndarray}, kind="an example", layout=1)
-    ({'step': 3, 'w': array([[1., 0.],
-           [0., 1.]])}, '0')
+    ...     write_tree(folder + "/a", {"step": 3, "w": np.eye(2)}, kind="an example", layout=1)
+    ...     read_tree(folder + "/a", {"step": int, "w": np.ndarray}, kind="an example", layout=1)[0]
+    {'step': 3, 'w': array([[1., 0.],
+           [0., 1.]])}
     """
     file = SafeTensors(path)
     found = file.metadata

@@ -1,4 +1,4 @@
-"""Floor 4: the models that made embeddings what they are, one a file."""
+"""Floor 5: the models that made embeddings what they are, one a file."""
 
 from .bert import BERT, BERTConfig, mask_tokens
 from .doc2vec import Doc2Vec, TaggedDocument

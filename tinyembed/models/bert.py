@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Parameter, Tensor, fresh_rng
-from ..nn import BERTEmbedding, LayerNorm, Linear, Module, TransformerBlock
-from ..nn.transformer import ACTIVATIONS
-from ..ops import as_ids, cross_entropy, linear
+from ..core import Array, Parameter, Tensor, as_ids, fresh_rng
+from ..nn import ACTIVATIONS, BERTEmbedding, LayerNorm, Linear, Module, TransformerBlock
+from ..ops import cross_entropy, linear
 
 IGNORED = -100  # a target that is not asked for
 

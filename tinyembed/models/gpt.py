@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Parameter, Tensor, fresh_rng
+from ..core import Array, Parameter, Tensor, as_ids, fresh_rng
 from ..nn import (
     ALiBi,
     Dropout,
@@ -19,7 +19,7 @@ from ..nn import (
     RotaryEmbedding,
     TransformerBlock,
 )
-from ..ops import as_ids, linear, sampled_softmax
+from ..ops import linear, sampled_softmax
 from .language import LanguageModel
 
 POSITIONS = ("learned", "rotary", "alibi")
@@ -114,7 +114,7 @@ class GPT(LanguageModel):
     def hidden_states(self, ids: Any, cache: list[KeysAndValues] | None = None) -> list[Tensor]:
         """n_layer + 1 tensors (B, T, D): what the tables gave, then what each block made of it, the last one through
         the final norm (as Hugging Face's `output_hidden_states` has them)."""
-        ids = as_ids(ids.data if isinstance(ids, Tensor) else ids, self.vocab_size, "the vocabulary")
+        ids = as_ids(ids, self.vocab_size, "the vocabulary")
         before = cache[0].length if cache else 0
         if ids.ndim != 2 or before + ids.shape[1] > self.config.block_size:
             raise ValueError(f"a GPT takes ids (B, T) with T at most block_size = {self.config.block_size}, not "

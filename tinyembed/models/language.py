@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Tensor, no_grad
+from ..core import Array, Tensor, as_ids, no_grad
 from ..nn import Module
-from ..ops import as_ids, cross_entropy
+from ..ops import cross_entropy
 from ..train import evaluate
 
 
@@ -58,7 +58,7 @@ class LanguageModel(Module):
         In eval mode, whatever the model's mode is, without gradient. Prompts longer than block_size are read from their
         end. Raises ValueError for an empty prompt and settings out of range, IndexError for ids outside the vocabulary.
         """
-        given = as_ids(ids.data if isinstance(ids, Tensor) else ids, self.vocab_size, "the vocabulary")
+        given = as_ids(ids, self.vocab_size, "the vocabulary")
         if given.ndim not in (1, 2) or not given.shape[-1]:
             raise ValueError(f"a prompt has one token at least, ids (T,) or (B, T), not {given.shape}; with nothing to "
                              "say, begin with the token that ends a text")

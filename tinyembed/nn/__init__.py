@@ -1,4 +1,4 @@
-"""Floor 2: Module and the layers, one idea a file."""
+"""Floor 3: Module and the layers, one idea a file."""
 
 from ..core import Parameter
 from .attention import KeysAndValues, MultiHeadAttention
@@ -11,9 +11,9 @@ from .norm import LayerNorm, RMSNorm
 from .positional import BERTEmbedding, GPTEmbedding, LearnedPositionalEmbedding, SinusoidalPositionalEncoding
 from .recurrent import GRU, LSTM
 from .relative import ALiBi, RelativePositionBias, RotaryEmbedding
-from .transformer import MLP, TransformerBlock
+from .transformer import ACTIVATIONS, MLP, TransformerBlock
 
-__all__ = ["GRU", "LSTM", "MLP", "ALiBi", "BERTEmbedding", "Dropout", "Embedding", "EmbeddingBag", "GPTEmbedding",
-           "KeysAndValues", "LayerNorm", "LearnedPositionalEmbedding", "Linear", "Module", "ModuleList",
+__all__ = ["ACTIVATIONS", "GRU", "LSTM", "MLP", "ALiBi", "BERTEmbedding", "Dropout", "Embedding", "EmbeddingBag",
+           "GPTEmbedding", "KeysAndValues", "LayerNorm", "LearnedPositionalEmbedding", "Linear", "Module", "ModuleList",
            "MultiHeadAttention", "Parameter", "RMSNorm", "RelativePositionBias", "RotaryEmbedding", "Sequential",
            "SinusoidalPositionalEncoding", "TransformerBlock"]

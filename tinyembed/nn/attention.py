@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..core import Array, Parameter, Tensor, fresh_rng
-from ..ops import attention, linear, softmax, swapaxes, where
-from ..ops.attention import check_mask
+from ..ops import attention, check_mask, linear, softmax, swapaxes, where
 from .linear import Linear
 from .module import Module
 from .positional import sequence

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Parameter, Tensor, fresh_rng
-from ..ops import as_ids, embedding, project_rows
-from ..ops.lookup import as_row, check_max_norm
-from .mapped import MappedParameter, open_mapped
+from ..core import Array, Parameter, Tensor, as_ids, as_row, fresh_rng
+from ..ops import check_max_norm, embedding, project_rows
+from ..rows.mapped import MappedParameter, open_mapped
 from .module import Module
 
 
@@ -92,7 +91,7 @@ class Table(Module):
         return self
 
     def _checked(self, ids: Any) -> Array:
-        return as_ids(ids.data if isinstance(ids, Tensor) else ids, self.num_embeddings)
+        return as_ids(ids, self.num_embeddings)
 
     def _freeze(self, before: Array | None, ids: Any, frozen: bool) -> Any:
         rows = np.zeros(self.num_embeddings, bool) if before is None else before.copy()

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..core import Tensor
-from ..ops import embedding_bag
-from ..ops.bag import MODES
+from ..ops import check_mode, embedding_bag
 from .embedding import Table, pretrained
 
 
@@ -62,8 +61,7 @@ class EmbeddingBag(Table):
         return layer
 
     def _set_mode(self, mode: str, include_last_offset: bool) -> None:
-        if mode not in MODES:
-            raise ValueError(f"mode is 'sum', 'mean' or 'max', not {mode!r}")
+        check_mode(mode)
         self.mode, self.include_last_offset = mode, include_last_offset
 
     def forward(self, ids: Any, offsets: Any = None, per_sample_weights: Any = None) -> Tensor:

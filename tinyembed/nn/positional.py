@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Tensor, fresh_rng
-from ..ops import as_ids
-from ..ops.rotation import frequencies
+from ..core import Array, Tensor, as_ids, fresh_rng
+from ..ops import frequencies
 from .dropout import Dropout
 from .embedding import Embedding
 from .module import Module
@@ -177,7 +176,7 @@ class BERTEmbedding(Module):
 
 
 def _sequence_of_ids(layer: Module, ids: Any, table: Embedding, what: str) -> Array:
-    ids = as_ids(ids.data if isinstance(ids, Tensor) else ids, table.num_embeddings, what)
+    ids = as_ids(ids, table.num_embeddings, what)
     if ids.ndim == 0:
         raise ValueError(f"{type(layer).__name__} takes a sequence of ids (…, T), not a single one")
     return ids

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core import Array, Tensor
-from ..ops import rotate
-from ..ops.rotation import PAIRS
+from ..ops import check_pairs, rotate
 from .embedding import Embedding
 from .module import Module
 from .positional import positions_from, sequence
@@ -50,8 +49,7 @@ class RotaryEmbedding(Module):
     def __init__(self, head_dim: int, base: float = 10000.0, *, pairs: str = "interleaved") -> None:
         if head_dim < 2 or head_dim % 2:
             raise ValueError(f"RotaryEmbedding needs an even head_dim, entries turn in pairs, not {head_dim}")
-        if pairs not in PAIRS:
-            raise ValueError(f'pairs is "interleaved" or "halves", not {pairs!r}')
+        check_pairs(pairs)
         self.head_dim, self.base, self.pairs = head_dim, base, pairs
 
     def forward(self, x: Any, offset: int = 0) -> Tensor:

@@ -1,7 +1,8 @@
 """Floor 1: every op beside its gradient, one idea a file. The primitives stand in `te.OPS` too."""
 
-from .attention import attention
-from .bag import embedding_bag
+from ..core import as_ids
+from .attention import attention, check_mask
+from .bag import check_mode, embedding_bag
 from .elementwise import (
     abs,
     add,
@@ -30,7 +31,7 @@ from .elementwise import (
 )
 from .gelu import gelu
 from .linalg import einsum, linear, matmul, vecdot
-from .lookup import as_ids, embedding, getitem, project_rows
+from .lookup import check_max_norm, embedding, getitem, project_rows
 from .losses import bce_with_logits, cross_entropy, mse
 from .neighbourhood import neighbourhood_kl
 from .normalise import (
@@ -44,7 +45,7 @@ from .normalise import (
 )
 from .recurrent import gru, lstm
 from .reduce import cumsum, logsumexp, max, mean, min, prod, std, sum, var
-from .rotation import rotate
+from .rotation import check_pairs, frequencies, rotate
 from .sampling import negative_sampling, sampled_softmax
 from .shape import (
     broadcast_to,
@@ -63,12 +64,12 @@ from .shape import (
 )
 
 __all__ = [
-    "abs", "add", "as_ids", "astype", "attention", "bce_with_logits", "broadcast_to", "clip", "concatenate",
-    "cosine_similarity", "cross_entropy", "cumsum", "divide", "dropout", "einsum", "embedding", "embedding_bag", "exp",
-    "expand_dims", "expm1", "flatten", "flip", "gelu", "getitem", "gru", "l2_normalise", "layer_norm", "linear", "log",
-    "log1p", "log_sigmoid", "log_softmax", "logsumexp", "lstm", "matmul", "max", "maximum", "mean", "min", "minimum",
-    "mse", "multiply", "negative", "negative_sampling", "neighbourhood_kl", "pad", "power", "prod", "project_rows",
-    "relu", "reshape", "rms_norm", "rotate", "sampled_softmax", "sigmoid", "sign", "silu", "softmax", "softplus",
-    "split", "sqrt", "squeeze", "stack", "std", "subtract", "sum", "swapaxes", "take_along_axis", "tanh", "transpose",
-    "var", "vecdot", "where",
+    "abs", "add", "as_ids", "astype", "attention", "bce_with_logits", "broadcast_to", "check_mask", "check_max_norm",
+    "check_mode", "check_pairs", "clip", "concatenate", "cosine_similarity", "cross_entropy", "cumsum", "divide",
+    "dropout", "einsum", "embedding", "embedding_bag", "exp", "expand_dims", "expm1", "flatten", "flip", "frequencies",
+    "gelu", "getitem", "gru", "l2_normalise", "layer_norm", "linear", "log", "log1p", "log_sigmoid", "log_softmax",
+    "logsumexp", "lstm", "matmul", "max", "maximum", "mean", "min", "minimum", "mse", "multiply", "negative",
+    "negative_sampling", "neighbourhood_kl", "pad", "power", "prod", "project_rows", "relu", "reshape", "rms_norm",
+    "rotate", "sampled_softmax", "sigmoid", "sign", "silu", "softmax", "softplus", "split", "sqrt", "squeeze", "stack",
+    "std", "subtract", "sum", "swapaxes", "take_along_axis", "tanh", "transpose", "var", "vecdot", "where",
 ]

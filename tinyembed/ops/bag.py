@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, ValueAndVjp, primitive
-from .lookup import as_ids, as_integers, as_row, check_max_norm, read_rows, table_grad, table_shape
+from ..core import Array, ValueAndVjp, as_ids, as_integers, as_row, primitive
+from .lookup import check_max_norm, read_rows, table_grad, table_shape
 
-MODES = ("sum", "mean", "max")
 BLOCK = 65_536  # entries of rows that are read at a time: they are reduced while still in the processor's cache
 CHUNK = 4096  # a float32 sum of this many rows at a time; the partial sums are added in float64
 
@@ -54,8 +53,7 @@ def embedding_bag(W: Any, ids: Any, offsets: Any = None, per_sample_weights: Any
     [[2.0, 3.0], [0.0, 0.0], [5.0, 6.0]]
     """
     V, D = table_shape(W)
-    if mode not in MODES:
-        raise ValueError(f"mode is 'sum', 'mean' or 'max', not {mode!r}")
+    check_mode(mode)
     padding_idx = as_row(padding_idx, V)
     check_max_norm(max_norm, norm_type)
     ids = as_ids(ids, V)
@@ -104,6 +102,12 @@ def embedding_bag(W: Any, ids: Any, offsets: Any = None, per_sample_weights: Any
         return table_grad((V, D), flat, rows, None, scale_grad_by_freq, sparse), None, None, gw.reshape(ids.shape)
 
     return y, vjp
+
+
+def check_mode(mode: str) -> None:
+    """ValueError for what is no way to reduce a bag."""
+    if mode not in ("sum", "mean", "max"):
+        raise ValueError(f"mode is 'sum', 'mean' or 'max', not {mode!r}")
 
 
 def _rectangles(lengths: Array, D: int) -> Iterator[tuple[Array, Array]]:

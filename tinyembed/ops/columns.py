@@ -13,9 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array
-from ..core.modes import mode
-from .lookup import as_integers
+from ..core import Array, as_integers, mode
 
 
 def fitting_width(x: Array, states: tuple[Array, ...], W_ih: Array, W_hh: Array, b_ih: Array | None, b_hh: Array | None,

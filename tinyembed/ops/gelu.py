@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..core import Array, ValueAndVjp, primitive
-from ..core.modes import mode
+from ..core import Array, ValueAndVjp, mode, primitive
 from .normal import normal_cdf, normal_pdf
 
 C = 0.7978845608028654  # sqrt(2 / pi)

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Tensor, ValueAndVjp, primitive
+from ..core import Array, Tensor, ValueAndVjp, as_ids, as_integers, primitive
 from .linalg import as_matrix
-from .lookup import as_ids, as_integers
 from .normalise import below_top
 
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Tensor, ValueAndVjp, method, primitive, sum_rows
-from ..core.modes import mode
+from ..core import Array, Tensor, ValueAndVjp, method, mode, primitive, sum_rows
 from .linalg import as_matrix
 
 BLOCK = 1 << 16  # entries of rows that are passed over at a time: few enough for the cache, enough to be worth a call

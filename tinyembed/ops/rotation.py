@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, ValueAndVjp, primitive
-from .lookup import as_integers
+from ..core import Array, ValueAndVjp, as_integers, primitive
 
-PAIRS = ("interleaved", "halves")
+
+def check_pairs(pairs: str) -> None:
+    """ValueError for what is no way to pair the entries of a vector."""
+    if pairs not in ("interleaved", "halves"):
+        raise ValueError(f'pairs is "interleaved" or "halves", not {pairs!r}')
 
 
 def frequencies(D: int, base: float = 10000.0) -> Array:
@@ -31,8 +34,7 @@ def rotate(x: Array, positions: Any, base: float = 10000.0, pairs: str = "interl
     pairs="halves" (GPT-NeoX, Llama): (x[0], x[D/2]), (x[1], x[D/2 + 1]), …
     Gradient: g turned back, by -a. The angles are computed in float64.
     """
-    if pairs not in PAIRS:
-        raise ValueError(f'pairs is "interleaved" or "halves", not {pairs!r}')
+    check_pairs(pairs)
     positions = as_integers(positions, " as positions")
     if x.ndim == 0 or x.shape[-1] % 2:
         raise ValueError("rotate needs x (…, D) with an even D: entries turn in pairs")

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Tensor, ValueAndVjp, primitive
+from ..core import Array, Tensor, ValueAndVjp, as_ids, primitive
 from .elementwise import where
 from .linalg import linear, vecdot
-from .lookup import as_ids, embedding
+from .lookup import embedding
 from .losses import cross_entropy
 from .shape import concatenate, reshape
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core import Array
-from .drift import AdamDrift
+from ..rows.catch_up import AdamDrift
 from .optimizer import Optimizer
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core import Array, Parameter
-from .drift import LinearDrift
+from ..rows.catch_up import LinearDrift
 from .optimizer import Optimizer
 
 

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from ..core import Array, Parameter, RowGrad, in_halves
-from .behind import Behind
-from .state import State, check_number, check_setting
+from ..rows.lazy import Behind
+from ..rows.state import State, check_number, check_setting
 
 BLOCK = 192_000  # entries of a table that are stepped at a time: few enough for the cache, enough to be worth a call
 

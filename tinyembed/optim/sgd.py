@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..core import Array
-from .drift import LinearDrift
+from ..rows.catch_up import LinearDrift
 from .optimizer import Optimizer
 
 

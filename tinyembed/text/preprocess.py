@@ -7,8 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from ..files import FormatError
-from ..files.source import Source
+from ..files import FormatError, Source
 
 _LETTERS = re.compile(r"[^\W\d]+")
 _PIECE = 1 << 20  # bytes of a line that are looked at together

@@ -11,10 +11,8 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ..files import FormatError
-from ..files.errors import short
-from ..files.jsontext import is_unicode
-from ..ops import as_ids
+from ..core import as_ids
+from ..files import FormatError, is_unicode, short
 from .tokenizer_files import read_parts, write_json
 from .tokenizer_json import PLAIN, Frame
 

@@ -8,9 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..files import FormatError, atomic_write
-from ..files.errors import short
-from ..files.jsontext import read_json
+from ..files import FormatError, atomic_write, read_json, short
 from .tokenizer_json import SPARE, numbered, read_tokenizer_json
 
 _BERT = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

@@ -13,9 +13,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from ..files import FormatError
-from ..files.errors import short
-from ..files.jsontext import read_json
+from ..files import FormatError, read_json, short
 from .patterns import PATTERNS
 
 Frame = list[tuple[str, int]]  # (token, segment); the tokens "A" and "B" stand for the two texts

@@ -11,10 +11,8 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from ..files import FormatError, atomic_write
-from ..files.errors import short
-from ..files.rows import refuse_repeats
-from ..ops import as_ids
+from ..core import as_ids
+from ..files import FormatError, atomic_write, refuse_repeats, short
 
 UNKNOWN = "<unk>"
 FORMAT = "tinyembed vocabulary 2"

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__
 from ..core import Parameter, restore_seed, seed_state
 from ..files import FileReference, FormatError, read_tree, write_tree
-from ..optim import STATE, Optimizer, RowTracker, State
+from ..optim import Optimizer
+from ..rows.report import RowTracker
+from ..rows.state import STATE, State
 from .place import Epochs, check_states, restore, states
 
 KIND, LAYOUT = "tinyembed checkpoint", 1
@@ -98,8 +99,8 @@ def write(path: str | os.PathLike[str], model: Any, optimizer: Optimizer | None,
     # Rows that another optimiser than this one left behind are of no use without it: of those, what a reader sees.
     tensors = {name: {"stored": p._data if p._pending in (None, p.resting, *kept) else p.data,
                       "frozen_rows": p.frozen_rows, "trains": p.requires_grad} for name, p in parameters.items()}
-    write_tree(path, {"model": tensors, "optimizer": state, "run": run, "about": about},
-               kind=KIND, layout=LAYOUT, version=__version__)
+    write_tree(path, {"model": tensors, "optimizer": state, "run": run, "about": about}, kind=KIND,
+               layout=LAYOUT)
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Any, str]:

@@ -15,7 +15,8 @@ from itertools import islice
 from typing import Any
 
 from ..core import RowGrad, Tensor, no_grad, norm
-from ..optim import Optimizer, RowReport, RowTracker, clip_grad_norm
+from ..optim import Optimizer, clip_grad_norm
+from ..rows.report import RowReport, RowTracker
 from .checkpoint import RunFile, save_checkpoint
 from .group import Group
 from .place import Epochs, alike_after, generators_in

@@ -19,7 +19,7 @@ from multiprocessing.connection import wait
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ..core.threads import CORES, THREADS
+from ..core import CORES, THREADS
 from .group import Group, new_table
 from .loop import STOPPING
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..files.source import Source
+from ..files import Source
 from .correlation import Correlation, pearson, spearman
 from .neighbours import nearest
 

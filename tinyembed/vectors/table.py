@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .. import __version__
 from ..core import Array
 from ..files import FormatError, SafeTensors, read_tree, read_word2vec, write_tree, write_word2vec
 from .neighbours import row_norms
@@ -187,7 +186,7 @@ class VectorTable:
 
     def save(self, fname: str | os.PathLike[str]) -> None:
         """Write everything to one safetensors file: whole or not at all."""
-        write_tree(fname, self.to_tree(), kind=KIND, layout=LAYOUT, version=__version__)
+        write_tree(fname, self.to_tree(), kind=KIND, layout=LAYOUT)
 
     @classmethod
     def load(cls: type[T], fname: str | os.PathLike[str], mmap: str | None = None) -> T:

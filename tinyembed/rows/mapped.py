@@ -17,8 +17,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from .. import __version__
-from ..core import Array, Parameter, Tensor, fresh_rng
+from ..core import Array, Parameter, Tensor, as_row, fresh_rng
 from ..files import (
     FileReference,
     FormatError,
@@ -28,8 +27,7 @@ from ..files import (
     write_safetensors,
     write_tree,
 )
-from ..ops.lookup import as_row
-from ..optim import STATE, State
+from .state import STATE, State
 
 KIND, LAYOUT = "tinyembed mapped table", 1
 REFERENCES = {**STATE, "row_steps": (None, FileReference), "arrays": (None, [FileReference]),
@@ -134,8 +132,7 @@ class MappedParameter(Parameter):
         rule, state = (None, None) if self.kept is None else (self.kept[0], self.kept[1].tree())
         frozen = None if self.frozen_rows is None else np.packbits(self.frozen_rows)
         self.table = {**self.table, "frozen_rows": frozen, "rule": rule, "state": state}
-        write_tree(os.path.join(self.folder, "table.safetensors"), self.table, kind=KIND, layout=LAYOUT,
-                   version=__version__)
+        write_tree(os.path.join(self.folder, "table.safetensors"), self.table, kind=KIND, layout=LAYOUT)
 
     def forget_optimizer(self) -> None:
         """Bring all rows up to date, and let any optimiser start afresh."""
@@ -248,7 +245,7 @@ def open_mapped(folder: str | os.PathLike[str], shape: tuple[int | None, int | N
         table = {"shape": [V, D], "dtype": kind, "std": float(std), "seed": seed, "padding_idx": padding_idx,
                  "weight": weight, "frozen_rows": frozen, "rule": None, "state": None}
         # Last, so that a table of which only part was made is none, and is made again.
-        write_tree(os.path.join(folder, "table.safetensors"), table, kind=KIND, layout=LAYOUT, version=__version__)
+        write_tree(os.path.join(folder, "table.safetensors"), table, kind=KIND, layout=LAYOUT)
     p = MappedParameter(folder)
     wrong = [f"{what} is {there}, not {asked}" for what, asked, there in (
         ("num_embeddings", shape[0], p.shape[0]), ("embedding_dim", shape[1], p.shape[1]),

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..core import Array, Parameter
-from .behind import Behind
-from .drift import DRIFTS, STEP, drift_of
+from .catch_up import DRIFTS, STEP, drift_of
+from .lazy import Behind
 
 # The form of what `State.tree` gives, in the notation of `tinyembed.files.check_tree`.
 STATE = {"steps": STEP, "by_rows": (None, bool), "row_steps": (None, np.dtype(np.int64)),

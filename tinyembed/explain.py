@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Tensor
-from ..ops import as_ids, embedding
-from .module import Module
+from .core import Array, Tensor, as_ids
+from .nn import Module
+from .ops import embedding
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def explain_lookup(table: Any, ids: Any, *, limit: int = 2**28, rng: np.random.G
         raise ValueError(f"explain_lookup takes a table of floats (V, D), got {W.dtype} {W.shape}")
     W.requires_grad = True
     V, D = W.shape
-    ids = as_ids(ids.data if isinstance(ids, Tensor) else ids, V)
+    ids = as_ids(ids, V)
     N, s = ids.size, W.dtype.itemsize
     values, dense, one_hot = N * D * s, V * D * s, N * V * s
     gather = Way(0, values, values + 8 * N, 8 * N + 2 * values, 0, N * D)

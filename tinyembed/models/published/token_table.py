@@ -12,11 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array
-from ..files import FormatError, SafeTensors
-from ..files.errors import short
-from ..files.jsontext import read_json
-from .embedding import Embedding
+from ...core import Array, blocks
+from ...files import FormatError, SafeTensors, read_json, short
+from ...nn import Embedding
 
 # What the module of the token table is called, `NAME.weight` at the end of a tensor's name; the first that is there.
 NAMES = ("shared",  # T5, BART: of encoder and decoder
@@ -30,7 +28,6 @@ NAMES = ("shared",  # T5, BART: of encoder and decoder
 WIDTHS = ("word_embed_proj_dim", "embedding_size",  # OPT; ALBERT, ELECTRA: tables narrower than the model
           "hidden_size", "n_embd", "d_model", "n_embed", "dim", "emb_dim", "hidden_dim")
 FLOATS = {"F64": np.float64, "F32": np.float32, "F16": np.float32, "BF16": np.float32}  # stored -> read
-BLOCK = 1 << 18  # numbers converted at once
 
 
 class PretrainedTable:
@@ -65,9 +62,8 @@ class PretrainedTable:
             return Embedding.from_pretrained(self.file[self.name], True, **options)
         V, D = self.shape
         layer = Embedding.from_pretrained(np.zeros(self.shape, FLOATS[self.dtype]), freeze, **options)
-        step = max(1, BLOCK // D)
-        for i in range(0, V, step):
-            layer.weight.data[i:i + step] = self.rows(slice(i, i + step))
+        for some in blocks(V, D):
+            layer.weight.data[some] = self.rows(some)
         return layer
 
     def __repr__(self) -> str:

@@ -15,13 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array
-from ..files import FormatError, SafeTensors, atomic_write, write_safetensors
-from ..files.errors import short
-from ..files.jsontext import read_json
-from ..nn import Module
-from .bert import BERT, BERTConfig
-from .gpt import GPT, GPTConfig
+from ...core import Array
+from ...files import FormatError, SafeTensors, atomic_write, read_json, short, write_safetensors
+from ...nn import Module
+from ..bert import BERT, BERTConfig
+from ..gpt import GPT, GPTConfig
 
 GPT_NAMES = {  # ours, in a block and outside -> GPT-2's
     "token": "wte", "position.table": "wpe", "norm": "ln_f", "head": "lm_head",

@@ -1,0 +1,1 @@
+"""Floor 2: rows that are updated lazily, caught up, kept on disk, reported on."""
