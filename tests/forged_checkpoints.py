@@ -28,8 +28,8 @@ from tinyembed.train.place import generators_in
 
 FORGED = ("AdamW", "SGD", "Adam, touched", "MT19937", "Philox")
 WAYS = ("model", "model and optimiser", "fit")
-JUNK = [None, True, False, -1, 0, 1, 2**31, 2**62, 10**389, -0.5, 0.5, 1e300, np.nan, np.inf, "", "x", "AdamDrift", [],
-        (), {}, [1], ["x"], (None, None), {"x": 1}, {1: None}, np.zeros(()), np.zeros(3), np.full((2, 2), np.nan),
+JUNK = [None, True, False, -1, 0, 1, 2**31, 2**62, 10**389, -0.5, 0.5, 1e300, np.nan, np.inf, "", "x", "AdamCatchUp",
+        [], (), {}, [1], ["x"], (None, None), {"x": 1}, {1: None}, np.zeros(()), np.zeros(3), np.full((2, 2), np.nan),
         np.zeros((0, 2)), np.array([True]), np.int64([5]), FileReference("words", "<f4", (50, 4), 0),
         FileReference("", "?", (), -1)]
 
@@ -48,26 +48,27 @@ def more(x: Any) -> Any:
 
 # Of a run, places, and what must be refused there (a function is given what stands there): for each of them there was a
 # time when it was taken, or raised another error, or that would be so if a check were forgotten.
-STATE, NOW, BEFORE = "optimizer.states.0.", "run.now.", "run.before.batches.rng."
-LAST, DRIFT, SETTINGS = STATE + "behind.last", STATE + "behind.drift.", STATE + "settings."
+STATE, NOW, BEFORE = "optimizer.states.0.", "run.now.", "run.place.before.batches.rng."
+LAST, LAW, SETTINGS = STATE + "last", STATE + "law.", STATE + "settings."
 MUST_BE_REFUSED: dict[str, dict[str, list[Any]]] = {
     "AdamW": {
         LAST: [more, negative, cut, np.int64], STATE + "steps": [more, negative], STATE + "by_rows": [None, False],
-        STATE + "arrays": [[], None], STATE + "arrays.0": [cut, np.float64], STATE + "behind": [None],
-        DRIFT + "kind": ["LinearDrift", "x"], DRIFT + "t": [more], DRIFT + "eps": [0.5], DRIFT + "gaps": [np.float64],
-        DRIFT + "betas": [("a", "b"), (0.9,), (0.9, 2), (0.8, 0.999)], DRIFT + "C": [cut], DRIFT + "Q": [np.float32],
-        DRIFT + "pattern": [np.ravel], DRIFT + "scale": [lambda x: x[:3], np.array(1.0)],
+        STATE + "arrays": [[], None], STATE + "arrays.0": [cut, np.float64], STATE + "law": [None],
+        LAW + "class": ["LinearCatchUp", "x"], LAW + "t": [more], LAW + "eps": [0.5], LAW + "gaps": [np.float64],
+        LAW + "betas": [("a", "b"), (0.9,), (0.9, 2), (0.8, 0.999)], LAW + "C": [cut], LAW + "Q": [np.float32],
+        LAW + "pattern": [np.ravel], LAW + "scale": [lambda x: x[:3], np.array(1.0)],
         SETTINGS + "betas": [(np.zeros(2), 0.5)], SETTINGS + "eps": [np.ones(2), "x"],
         "optimizer.groups.0.lr": [10**389, negative], "optimizer.groups.0.betas": [0.9, (0.9, None)],
         "optimizer.scale": [np.nan], "optimizer.names": [lambda x: [*x, []], lambda x: [x[0] + x[0]]],
         "model.head.bias.stored": [np.int32, cut], "model.tags.weight.frozen_rows": [cut, np.array(True)],
-        "run.steps": [negative, 10**389], "run.done": [99], "run.mean.sum": [10**389], "run.mean.count": [negative],
-        "run.seed.entropy": [negative], "run.seed.spawned": [2**32], "run.before": [{}], "run.now": [{}],
+        "run.steps": [negative, 10**389], "run.place.done": [99], "run.mean.sum": [10**389],
+        "run.mean.count": [negative],
+        "run.seed.entropy": [negative], "run.seed.spawned": [2**32], "run.place.before": [{}], "run.now": [{}],
         "run.train": [np.array(1.0), np.ones(4), np.array([[np.nan, 1.0]])], "run.held_out": [np.array([[0.5, 1.0]])],
-        "run.rows.tags.weight.ids": [lambda x: 0 * x, more], "run.rows.tags.weight.updates": [np.float64, negative],
+        "run.rows.tags.weight.ids": [lambda x: 0 * x, more], "run.rows.tags.weight.times": [np.float64, negative],
         "run.rows.tags.weight.first": [np.float64, cut], NOW + "model.dropout.rng.has_uint32": [None, 0.5],
         NOW + "model.dropout.rng.state": [{"state": 0, "inc": 0}, []], BEFORE + "state.inc": [1.5, 2**128, -1]},
-    "SGD": {DRIFT + "tails": [np.float32, np.array(0.0)], DRIFT + "blocks": [lambda x: x[:0]], DRIFT + "eye": [more]},
+    "SGD": {LAW + "tails": [np.float32, np.array(0.0)], LAW + "blocks": [lambda x: x[:0]], LAW + "eye": [more]},
     "Adam, touched": {STATE + "row_steps": [more, negative, cut, np.int32, None]},
     "MT19937": {BEFORE + "state.pos": [10**6, -1], BEFORE + "state.key": [cut, lambda x: 0 * x, np.float32]},
     "Philox": {BEFORE + "buffer_pos": [10**6, -1], BEFORE + "buffer": [cut]},

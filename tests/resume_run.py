@@ -152,10 +152,10 @@ def everything(run: SimpleNamespace) -> dict[str, Any]:
     """All there is to compare: a tree."""
     generators = generators_in(model=run.model, batches=run.batches, held_out=run.held_out)
     found = {"parameters": {name: [p._data, p.data, p.frozen_rows] for name, p in run.model.named_parameters()},
-             "optimizer": run.optimizer.tree(), "generators": states(generators), "seed": seed_state()}
+             "optimizer": optim.optimizer_tree(run.optimizer), "generators": states(generators), "seed": seed_state()}
     if "history" in vars(run):
         found["history"] = [run.history.train, run.history.held_out, run.history.steps,
-                            [[r.name, r.updates, r.drift, r.tree()] for r in run.history.rows]]
+                            [[r.name, r.updates, r.drift, r.to_tree()] for r in run.history.rows]]
     return found
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import tinyembed as te
 from tinyembed import nn, ops
+from tinyembed.core import machine
 from tinyembed.ops import bag as bag_file
 
 TRAP = [0, 0, 3, 3, 6]  # of nine ids: an empty bag, three, an empty one, three, the rest
@@ -158,7 +159,7 @@ def test_large_and_long_bags_are_exact(monkeypatch):
     ids, offsets, _ = ragged(3, V=50, longest=300)
     W = leaf(50, 4)
     expected = [ops.embedding_bag(W, ids, offsets, mode=mode).data for mode in MODES]
-    monkeypatch.setattr(bag_file, "BLOCK", 8)  # every bag by itself
+    monkeypatch.setattr(machine, "BLOCK", 8)  # every bag by itself
     monkeypatch.setattr(bag_file, "CHUNK", 7)
     for mode, whole in zip(MODES, expected):
         np.testing.assert_allclose(ops.embedding_bag(W, ids, offsets, mode=mode).data, whole, rtol=1e-12)

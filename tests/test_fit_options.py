@@ -102,7 +102,7 @@ def test_a_bad_batch_among_them_changes_nothing():
         calls[0] += 1
         return loss(model, x, y) * (np.inf if calls[0] == 2 else 1)
 
-    with pytest.raises(FloatingPointError, match="at step 0, and nothing was changed"):
+    with pytest.raises(FloatingPointError, match="at step 0: the loss is inf, and nothing was changed"):
         fit(model, data(2, 3, 4), SGD(model.parameters(), lr=0.1), loss=bad, accumulate=3, progress=False)
     assert all(np.array_equal(x, before[name]) for name, x in model.state_dict().items())
     assert all(p.grad is None for p in model.parameters())

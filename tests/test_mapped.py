@@ -156,9 +156,9 @@ def test_a_table_larger_than_the_memory_limit_is_trained_killed_and_opened_again
     endless.wait()
     table = nn.Embedding.mapped(folder)
     assert table.weight.size * table.weight.dtype.itemsize == 4 << 30
-    steps = table.weight.kept[1].steps
+    steps = table.weight.storage._lazy.steps
     assert flushed <= steps <= flushed + 5 and steps % 5 == 0
-    known = np.flatnonzero(table.weight._known)
+    known = np.flatnonzero(table.weight.storage._known)
     assert 100 * steps * 0.99 <= len(known) <= 100 * (steps + 6) and np.isfinite(table(known).data).all()
     del table
     done = subprocess.run([sys.executable, "-c", CHILD, folder, str(steps + 20)], capture_output=True, text=True)
@@ -175,7 +175,7 @@ def test_rows_stepped_after_the_last_flush_keep_their_values(tmp_path, rule):
     table.flush()
     train(table, optimizer, [[7, 8]] * 3)
     now, again = table([7, 8]).data, nn.Embedding.mapped(tmp_path)
-    assert again.weight.kept[1].steps == 12 and np.array_equal(again([7, 8]).data, now)
+    assert again.weight.storage._lazy.steps == 12 and np.array_equal(again([7, 8]).data, now)
     train(again, RULES[rule](again.parameters()), batches(2))
     assert np.isfinite(again.weight.data).all()
 
@@ -200,7 +200,7 @@ def test_another_optimiser_is_refused_until_the_first_is_forgotten(tmp_path):
     with pytest.raises(ValueError, match=r"AdamW.*forget_optimizer"):
         te.optim.SGD(table.parameters(), lr=0.1)
     table.weight.forget_optimizer()
-    assert sorted(path.stem for path in tmp_path.iterdir()) == ["known", "table", table.weight.table["weight"]]
+    assert sorted(path.stem for path in tmp_path.iterdir()) == ["known", "table", table.weight.storage.table["weight"]]
     assert np.array_equal(table.weight.data, now)
     train(table, te.optim.SGD(table.parameters(), lr=0.1), batches(1))
 

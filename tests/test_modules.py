@@ -44,6 +44,18 @@ LAYERS = {  # name: (how it is made, an input)
 DRAWN = [name for name in LAYERS if "Norm" not in name]
 every_layer = pytest.mark.parametrize("name", LAYERS)
 
+
+
+def test_evaluating_puts_each_modules_own_mode_back_even_after_an_error():
+    model = nn.Sequential(nn.Dropout(0.5), nn.Sequential(nn.Dropout(0.5), nn.Linear(2, 2)))
+    model[1][0].eval()
+    before = [module.training for _, module in model.named_modules()]
+    with pytest.raises(ZeroDivisionError), model.evaluating():
+        assert not any(module.training for _, module in model.named_modules())
+        raise ZeroDivisionError
+    assert [module.training for _, module in model.named_modules()] == before and before.count(False) == 1
+
+
 # ---------------------------------------------------------------------------------------- what is inside
 
 

@@ -344,7 +344,7 @@ def test_runs_end_with_the_same_bytes_killed_and_resumed_too(tmp_path):
 
 def test_a_bad_loss_of_one_process_is_an_error_in_all():
     message, count, same = launch(bad_loss, 2)
-    assert "the loss is inf at step 2, and nothing was changed" in message and count == 2 and same
+    assert "at step 2: the loss is inf, and nothing was changed" in message and count == 2 and same
 
 
 @pytest.mark.parametrize(("how", "words"), [

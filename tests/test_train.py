@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyembed as te
-from tinyembed.train import evaluate, fit
+from tinyembed.train import evaluate, fit, train_step
+from tinyembed.train.loop import examples_in
 
 
 def line_model(rng=0):
@@ -52,6 +53,61 @@ def test_the_loss_is_the_mean_over_examples_not_over_batches(sizes):
     assert evaluate(model, data, loss=squares) == pytest.approx(whole, rel=1e-5)
     history = fit(model, data, te.optim.SGD(model.parameters(), lr=0.0), loss=squares, progress=False)
     assert history.train[-1][1] == pytest.approx(whole, rel=1e-5)
+
+
+@pytest.mark.parametrize("accumulate, clip_norm", [(1, None), (3, None), (2, 0.5)])
+def test_train_step_is_what_fit_repeats(accumulate, clip_norm):
+    model, other = (te.nn.Sequential(te.nn.Embedding(9, 4, rng=np.random.default_rng(0)),
+                                     te.nn.Dropout(0.5, rng=np.random.default_rng(1))).train() for _ in range(2))
+    rng = np.random.default_rng(2)
+    data = [(rng.integers(9, size=n),) for n in (4, 1, 7, 2, 5, 3)]
+
+    def loss(model, ids):
+        return (model(ids) ** 2).mean()
+
+    history = fit(model, data, te.optim.AdamW(model.parameters(), lr=0.1), loss=loss, accumulate=accumulate, every=1,
+                  clip_norm=clip_norm, progress=False)
+    adam, means = te.optim.AdamW(other.parameters(), lr=0.1), []
+    for i in range(0, 6, accumulate):
+        _, count = train_step(other, data[i:i + accumulate], adam, loss, clip_norm)
+        means.append(total / count)
+    assert [mean for _, mean in history.train] == means
+    assert model[0].weight.data.tobytes() == other[0].weight.data.tobytes()
+
+
+class Bags(te.nn.Module):
+    """A mean over bags of several ids each: (ids, offsets, y)."""
+
+    def __init__(self):
+        self.bag = te.nn.EmbeddingBag(9, 1, mode="sum", rng=np.random.default_rng(0), dtype=np.float64)
+
+    def loss(self, ids, offsets, y):
+        return te.ops.mse(self.bag(ids, offsets), y)
+
+
+def test_an_example_is_a_bag_and_not_an_id():
+    """However the bags are cut into batches, the loss and the step are those of all of them together."""
+    rng, lengths = np.random.default_rng(1), [1, 9, 2, 0, 5, 3, 3]
+    bags, y = [rng.integers(9, size=n) for n in lengths], rng.normal(size=(7, 1))
+
+    def batch(part):
+        ids = bags[part]
+        return np.concatenate(ids), np.cumsum([0, *map(len, ids)])[:-1], y[part]
+
+    whole, cut = Bags(), Bags()
+    parts = [batch(slice(0, 2)), batch(slice(2, 3)), batch(slice(3, 7))]
+    assert [examples_in(part) for part in parts] == [2, 1, 4]
+    assert evaluate(cut, parts) == pytest.approx(evaluate(whole, [batch(slice(None))]), rel=1e-12)
+    for model, batches in ((whole, [batch(slice(None))]), (cut, parts)):
+        _, count = train_step(model, batches, te.optim.SGD(model.parameters(), lr=0.1))
+        assert count == 7
+    np.testing.assert_allclose(cut.bag.weight.data, whole.bag.weight.data, rtol=1e-12)
+
+
+@pytest.mark.parametrize("batch, count", [(([1, 2], 0.5), 2), (({"x": np.ones((3, 1)), "scale": 2.0},), 3),
+                                          ((np.float32(1.0),), 1), ((te.Tensor([[1.0], [2.0]]), None), 2)])
+def test_examples_of_other_batches(batch, count):
+    assert examples_in(batch) == count
 
 
 def test_the_loss_is_added_up_in_float64():

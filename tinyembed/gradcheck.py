@@ -218,12 +218,12 @@ def _tensors(result: Any) -> Iterator[Tensor]:
 @contextmanager
 def _in_float64(leaves: list[Tensor]) -> Iterator[None]:
     """The stored arrays in float64 for a while. Past the checks of `.data` on purpose: everything is put back."""
-    before = [(x, x._data, x._pending, x.grad) for x in leaves]
+    before = [(x, x._data, x._reader, x.grad) for x in leaves]
     try:
         for x in leaves:
-            x._data, x._pending = x.data.astype(np.float64), None
+            x._data, x._reader = x.data.astype(np.float64), None
         yield
     finally:
-        for x, data, pending, grad in before:
-            x._data, x._pending = data, pending
+        for x, data, reader, grad in before:
+            x._data, x._reader = data, reader
             x.grad = grad

@@ -56,4 +56,4 @@ if sys.argv[1:2] == ["--picture"]:
     except ImportError:
         print("no picture: pip install matplotlib")
 
-# Next: how an absent row catches up without walking: tinyembed/optim/behind.py, drift.py. Then tables beyond memory.
+# Next: how an absent row catches up without walking: tinyembed/rows/lazy.py, catch_up.py.

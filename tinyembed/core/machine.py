@@ -8,8 +8,9 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-import threading
 from collections.abc import Callable, Iterator
+
+from .rowgrad import Array
 
 BLOCK = 65_536  # numbers: few enough to stay in a core's cache from one pass over them to the next
 
@@ -23,14 +24,24 @@ MAPPED = 32 << 20  # arrays of this size are handed out, and given back, by them
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # mallopt's names, from malloc.h
 
 
-def blocks(n: int, width: int = 1, entries: int = BLOCK) -> Iterator[slice]:
-    """n rows of `width` numbers some at a time: slices of about `entries` numbers, one row at the least.
+def blocks(n: int, width: int = 1, entries: int | None = None) -> Iterator[slice]:
+    """n rows of `width` numbers, some at a time: slices of about `entries` numbers (BLOCK), one row at the least.
 
     >>> list(blocks(5, 100, entries=200))
     [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
     """
-    step = max(entries // max(width, 1), 1)
+    step = max((BLOCK if entries is None else entries) // max(width, 1), 1)
     return (slice(start, min(start + step, n)) for start in range(0, n, step))
+
+
+def pieces(*arrays: Array) -> Iterator[tuple[Array, ...]]:
+    """Arrays (…, D), some lines of all of them at a time; whole if they fit the cache. D may differ between arrays; one
+    that is written to must be contiguous."""
+    if arrays[0].size <= BLOCK:
+        return iter((arrays,))
+    n = arrays[0].size // arrays[0].shape[-1]
+    lines = [a.reshape(n, -1) for a in arrays]
+    return (tuple(a[some] for a in lines) for some in blocks(n, arrays[0].shape[-1]))
 
 
 def in_halves(work: Callable[[int, int], object], n: int, nbytes: int) -> None:
@@ -46,22 +57,11 @@ def in_halves(work: Callable[[int, int], object], n: int, nbytes: int) -> None:
     if not TWO or nbytes < LARGE or n < 2:
         work(0, n)
         return
-    errors: list[BaseException] = []
-
-    def second_half() -> None:
-        try:
-            work(n // 2, n)
-        except BaseException as error:  # raised again below, in the thread that asked
-            errors.append(error)
-
-    thread = threading.Thread(target=second_half)
-    thread.start()
-    try:
+    from concurrent.futures import ThreadPoolExecutor
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(work, n // 2, n)
         work(0, n // 2)
-    finally:
-        thread.join()
-    if errors:
-        raise errors[0]
+        second.result()  # raises here what was raised there
 
 
 def keep_freed_memory() -> bool:

@@ -50,7 +50,7 @@ class Tensor:
     array([2., 4., 6.], dtype=float32)
     """
 
-    __slots__ = ("__weakref__", "_changed", "_data", "_grad", "_live", "_node", "_pending")
+    __slots__ = ("__weakref__", "_changed", "_data", "_grad", "_live", "_node", "_reader")
     __array_ufunc__ = None  # so that `ndarray + Tensor` comes to Tensor.__radd__
 
     _data: Array
@@ -58,7 +58,7 @@ class Tensor:
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         self._data = new_array(data.data if isinstance(data, Tensor) else data)
         self._node: Node | None = None
-        self._pending: Any = None  # of a Parameter with rows that are behind: who brings them up to date
+        self._reader: Any = None  # of a Parameter whose rows are not simply those of _data: who reads them
         self._grad: Any = None
         self._changed = 0
         self._live = False
@@ -68,9 +68,9 @@ class Tensor:
 
     @property
     def data(self) -> Array:
-        """The array: of a Parameter with rows that are behind the current one, fresh and read-only. Assigning checks
+        """The array: of a Parameter with rows that lag the current one, fresh and read-only. Assigning checks
         the shape, keeps the dtype and copies."""
-        return self._data if self._pending is None else cast(Array, self._pending.current())
+        return self._data if self._reader is None else cast(Array, self._reader.current())
 
     @data.setter
     def data(self, value: Any) -> None:
@@ -80,8 +80,8 @@ class Tensor:
                              f"{self.shape}; make a new one")
         if not np.can_cast(value.dtype, self.dtype, "same_kind"):
             raise TypeError(f"cannot assign {value.dtype} data to a {type(self).__name__} of {self.dtype}")
-        if self._pending is not None:
-            self._pending.commit()  # the states of all rows, too, belong to now
+        if self._reader is not None:
+            self._reader.commit()  # the states of all rows, too, belong to now
         self._data = np.array(value, self.dtype, order="C")
         self.mark_changed()
 
@@ -158,7 +158,7 @@ class Tensor:
 
     def rows(self) -> Any:
         """What a lookup reads from: an object with `.shape`, `.dtype` and `.take(ids, axis=0, mode=…)`."""
-        return self._data if self._pending is None else self._pending
+        return self._data if self._reader is None else self._reader
 
     def backward(self, grad: Any = None) -> None:
         """Accumulate dL/dx into `.grad` of every leaf x this tensor was computed from, and free the graph.
@@ -288,7 +288,7 @@ def primitive(forward: Callable[..., ValueAndVjp] | None = None, *, rows: bool =
         live = numpy_scalar = False
         for x in args:
             if isinstance(x, Tensor):
-                values.append(x._data if x._pending is None else x.rows() if rows and not values else x.data)
+                values.append(x._data if x._reader is None else x.rows() if rows and not values else x.data)
                 if x._live:
                     live = True
                     parents.append(x._node or x)
@@ -343,7 +343,7 @@ def _wrap(y: Any) -> Tensor:
     out = Tensor.__new__(Tensor)
     out._data = y if type(y) is np.ndarray else np.asarray(y)
     out._node = None
-    out._pending = None
+    out._reader = None
     out._grad = None
     out._changed = 0
     out._live = False

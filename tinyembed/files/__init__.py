@@ -1,5 +1,6 @@
 """Files in and out, as bytes, arrays and names; what they become is made by the floors above."""
 
+from ..core import FileReference
 from .errors import FormatError, short
 from .fasttext import FastTextFile, read_fasttext
 from .jsontext import is_unicode, read_json
@@ -7,7 +8,7 @@ from .projector import write_projector
 from .rows import refuse_repeats
 from .safetensors import SafeTensors, sparse_safetensors, write_safetensors
 from .source import Source
-from .trees import FileReference, check_tree, read_tree, write_tree
+from .trees import check_tree, read_tree, write_tree
 from .word2vec import read_word2vec, write_word2vec
 from .writing import atomic_write
 

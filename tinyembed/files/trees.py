@@ -21,12 +21,11 @@ import json
 import math
 import os
 import zlib
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..core import Array, __version__
+from ..core import Array, FileReference, Record, __version__
 from .errors import FormatError
 from .header import META
 from .jsontext import SPARE, is_unicode, parse_json
@@ -34,38 +33,6 @@ from .safetensors import SafeTensors, write_safetensors
 
 LONG = 1000  # strings in a list: as JSON, whose objects are large, they would be refused beside little else
 MOST_BITS = 1300  # of an integer: `parse_json` reads 400 digits
-
-
-@dataclass(frozen=True)
-class FileReference:
-    """Stands for an array that is mapped from a file. A tree on disk names it; reading a tree never opens it."""
-
-    file: str
-    dtype: str
-    shape: tuple[int, ...]
-    offset: int = 0
-
-    @classmethod
-    def of(cls, array: Array) -> FileReference | None:
-        """Of an array whose numbers stand in a mapped file, end to end; None for any other, and for a private (mode
-        "c") map.
-
-        >>> FileReference.of(np.zeros(3)) is None
-        True
-        """
-        whole: Any = array
-        while isinstance(whole.base, np.ndarray):
-            whole = whole.base
-        if not isinstance(whole, np.memmap) or whole.mode == "c" or whole.filename is None \
-                or not array.flags.c_contiguous:
-            return None
-        offset = whole.offset + array.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
-        return cls(os.path.abspath(whole.filename), array.dtype.str, array.shape, offset)
-
-    def same(self, other: Any) -> bool:
-        """Whether both mean the same array of a file of the same name, wherever the two folders are."""
-        return isinstance(other, FileReference) and (os.path.basename(self.file), self.dtype, self.shape, self.offset) \
-            == (os.path.basename(other.file), other.dtype, other.shape, other.offset)
 
 
 def write_tree(path: str | os.PathLike[str], tree: Any, *, kind: str, layout: int) -> None:
@@ -131,6 +98,7 @@ def check_tree(path: str | os.PathLike[str], tree: Any, pattern: Any, where: str
         (a, b, …)              one of these
         [a]                    a list of a's
         {"x": a, "y": b}       a dict with these keys;   {str: a} with any strings for keys
+        a Record class         what an instance of it gives
 
     >>> check_tree("file", {"step": 3, "losses": [0.5, "?"]}, {"step": int, "losses": [float]})
     Traceback (most recent call last):
@@ -143,6 +111,8 @@ def check_tree(path: str | os.PathLike[str], tree: Any, pattern: Any, where: str
 
 def _mismatch(tree: Any, pattern: Any, where: str) -> tuple[str, str] | None:
     """(where, what is wrong), or None."""
+    if isinstance(pattern, type) and issubclass(pattern, Record):
+        pattern = pattern.form()
     if isinstance(pattern, tuple):
         found = [_mismatch(tree, choice, where) for choice in pattern]
         return None if None in found else max((f for f in found if f), key=lambda f: len(f[0]))  # what came closest

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..core import Array, Parameter, Tensor, as_ids, as_row, fresh_rng
 from ..ops import check_max_norm, embedding, project_rows
-from ..rows.mapped import MappedParameter, open_mapped
 from .module import Module
 
 
@@ -21,16 +20,55 @@ class Table(Module):
     decay, moves it), and `weight.project`, which brings rows down to max_norm before they are updated.
     """
 
-    def _set_up(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None, max_norm: float | None,
-                norm_type: float, scale_grad_by_freq: bool, sparse: bool) -> None:
+    OPTIONS: ClassVar[dict[str, Any]] = {"padding_idx": None, "max_norm": None, "norm_type": 2.0,
+                                         "scale_grad_by_freq": False, "sparse": True}
+    num_embeddings: int
+    embedding_dim: int
+    padding_idx: int | None
+    max_norm: float | None
+    norm_type: float
+    scale_grad_by_freq: bool
+    sparse: bool
+
+    def _set_up(self, num_embeddings: int, embedding_dim: int, **options: Any) -> None:
         """Check and keep the options; nothing is drawn yet."""
+        if unknown := set(options) - set(self.OPTIONS):
+            raise TypeError(f"{type(self).__name__} has no option {sorted(unknown)}; it has {', '.join(self.OPTIONS)}")
         if num_embeddings < 1 or embedding_dim < 1:
             raise ValueError(f"a table needs at least one row and one column, not {num_embeddings} x {embedding_dim}")
-        check_max_norm(max_norm, norm_type)
-        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
-        self.padding_idx = as_row(padding_idx, num_embeddings)
-        self.max_norm, self.norm_type = max_norm, norm_type
-        self.scale_grad_by_freq, self.sparse = scale_grad_by_freq, sparse
+        options = {**self.OPTIONS, **options}
+        check_max_norm(options["max_norm"], options["norm_type"])
+        options["padding_idx"] = as_row(options["padding_idx"], num_embeddings)
+        vars(self).update(num_embeddings=num_embeddings, embedding_dim=embedding_dim, **options)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the lookup is told besides the ids."""
+        return {name: getattr(self, name) for name in self.OPTIONS}
+
+    @classmethod
+    def from_pretrained(cls, table: Any, freeze: bool = True, **options: Any) -> Any:
+        """A layer with the rows of `table` (V, D), an array, a Tensor or nested lists, which is copied; a mapped array
+        (numpy.memmap) is adopted. Frozen unless freeze=False; `freeze(False)` thaws it later. The padding row keeps
+        the values it has in the table. The options are those of the class.
+
+        Raises ValueError for what is no matrix of floats, and for training a mapped array that is read-only.
+
+        >>> table = Embedding.from_pretrained([[1.0, 2.0], [3.0, 4.0]])
+        >>> table([1]).data.tolist(), table.weight.requires_grad
+        ([[3.0, 4.0]], False)
+        """
+        weight = Parameter(table, requires_grad=False)
+        if weight.ndim != 2 or weight.dtype.kind != "f":
+            raise ValueError(f"a table is a matrix (V, D) of floats, not {weight.dtype} {weight.shape}")
+        if not freeze and not weight.data.flags.writeable:
+            raise ValueError("this mapped table is read-only, so it cannot be trained: freeze=True, or map it with "
+                             "mode='c' (changes stay in memory) or 'r+' (changes go to the file)")
+        weight.requires_grad = not freeze
+        layer = cls.__new__(cls)  # nothing is drawn
+        layer._set_up(*weight.shape, **options)
+        layer._own(weight)
+        return layer
 
     def _drawn(self, std: float, rng: np.random.Generator | None, dtype: Any) -> Parameter:
         """N(0, std^2), and zeros for the padding row."""
@@ -47,7 +85,7 @@ class Table(Module):
         self.weight = weight
         if self.max_norm is not None:
             weight.project = functools.partial(project_rows, max_norm=self.max_norm, norm_type=self.norm_type)
-        if weight.resting is None:  # a mapped table knows which of its rows are frozen
+        if weight.frozen_rows is None:
             self.unfreeze_rows()
 
     # -- rows that stay put --------------------------------------------------------------------------------------------
@@ -104,21 +142,8 @@ class Table(Module):
     # -- looks ---------------------------------------------------------------------------------------------------------
 
     def extra_repr(self) -> str:
-        usual = {"padding_idx": None, "max_norm": None, "norm_type": 2.0, "scale_grad_by_freq": False, "sparse": True}
-        changed = [f", {name}={getattr(self, name)}" for name, value in usual.items() if getattr(self, name) != value]
+        changed = [f", {name}={x!r}" for name, x in self.options.items() if x != self.OPTIONS[name]]
         return f"{self.num_embeddings} x {self.embedding_dim}" + "".join(changed)
-
-
-def pretrained(table: Any, freeze: bool) -> Parameter:
-    """A given table (V, D) as a Parameter: copied, or adopted if it is mapped. ValueError for what is no table."""
-    weight = Parameter(table, requires_grad=False)
-    if weight.ndim != 2 or weight.dtype.kind != "f":
-        raise ValueError(f"a table is a matrix (V, D) of floats, not {weight.dtype} {weight.shape}")
-    if not freeze and not weight.data.flags.writeable:
-        raise ValueError("this mapped table is read-only, so it cannot be trained: freeze=True, or map it with "
-                         "mode='c' (changes stay in memory) or 'r+' (changes go to the file)")
-    weight.requires_grad = not freeze
-    return weight
 
 
 class Embedding(Table):
@@ -153,32 +178,14 @@ class Embedding(Table):
                  max_norm: float | None = None, norm_type: float = 2.0, scale_grad_by_freq: bool = False,
                  sparse: bool = True, *, std: float = 1.0, rng: np.random.Generator | None = None,
                  dtype: Any = np.float32) -> None:
-        self._set_up(num_embeddings, embedding_dim, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
+        self._set_up(num_embeddings, embedding_dim, padding_idx=padding_idx, max_norm=max_norm, norm_type=norm_type,
+                     scale_grad_by_freq=scale_grad_by_freq, sparse=sparse)
         self._own(self._drawn(std, rng, dtype))
 
     @classmethod
-    def from_pretrained(cls, table: Any, freeze: bool = True, padding_idx: int | None = None,
-                        max_norm: float | None = None, norm_type: float = 2.0, scale_grad_by_freq: bool = False,
-                        sparse: bool = True) -> Any:
-        """A layer with the rows of `table` (V, D), an array, a Tensor or nested lists, which is copied; a mapped array
-        (numpy.memmap) is adopted. Frozen unless freeze=False; `freeze(False)` thaws it later. The padding row keeps
-        the values it has in the table.
-
-        >>> table = Embedding.from_pretrained([[1.0, 2.0], [3.0, 4.0]])
-        >>> table([1]).data.tolist(), table.weight.requires_grad
-        ([[3.0, 4.0]], False)
-        """
-        weight, layer = pretrained(table, freeze), cls.__new__(cls)  # nothing is drawn
-        V, D = weight.shape
-        layer._set_up(V, D, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
-        layer._own(weight)
-        return layer
-
-    @classmethod
     def mapped(cls, path: Any, num_embeddings: int | None = None, embedding_dim: int | None = None,
-               padding_idx: int | None = None, max_norm: float | None = None, norm_type: float = 2.0,
-               scale_grad_by_freq: bool = False, *, std: float = 1.0, seed: int | None = None,
-               dtype: Any = np.float32) -> Any:
+               padding_idx: int | None = None, *, std: float = 1.0, seed: int | None = None, dtype: Any = np.float32,
+               **options: Any) -> Any:
         """A layer whose table, and all that an optimiser keeps for it, are in mapped files: it may be larger than
         memory. Opens the table in the folder `path`, or makes one of num_embeddings x embedding_dim there.
 
@@ -207,21 +214,20 @@ class Embedding(Table):
         ...     again.num_embeddings, np.array_equal(again([5, 999_999]).data, y.data)
         (1000000, True)
         """
-        layer, options = cls.__new__(cls), (max_norm, norm_type, scale_grad_by_freq, True)
+        from ..rows import open_mapped
+        layer = cls.__new__(cls)
         if num_embeddings is not None and embedding_dim is not None:
-            layer._set_up(num_embeddings, embedding_dim, padding_idx, *options)  # refuses before a file is made
+            layer._set_up(num_embeddings, embedding_dim, padding_idx=padding_idx, **options)  # before a file is made
         weight = open_mapped(path, (num_embeddings, embedding_dim), padding_idx, std, seed, dtype)
-        V, D = weight.shape
-        layer._set_up(V, D, weight.table["padding_idx"], *options)
+        layer._set_up(*weight.shape, padding_idx=weight.storage.table["padding_idx"], **options)
         layer._own(weight)
         return layer
 
     def flush(self) -> None:
         """Force a mapped table to the disk, so that it can be opened again as it is now."""
-        if not isinstance(self.weight, MappedParameter):
+        if not self.weight.storage.keeps_state:
             raise ValueError("this table is in memory; te.train.save_checkpoint stores it")
-        self.weight.flush()
+        self.weight.storage.flush()
 
     def forward(self, ids: Any) -> Tensor:
-        return embedding(self.weight, ids, self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq,
-                         self.sparse)
+        return embedding(self.weight, ids, **self.options)

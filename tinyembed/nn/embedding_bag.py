@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..core import Tensor
 from ..ops import check_mode, embedding_bag
-from .embedding import Table, pretrained
+from .embedding import Table
 
 
 class EmbeddingBag(Table):
@@ -36,37 +36,22 @@ class EmbeddingBag(Table):
     True
     """
 
+    OPTIONS: ClassVar[dict[str, Any]] = {**Table.OPTIONS, "mode": "mean", "include_last_offset": False}
+    mode: str
+    include_last_offset: bool
+
     def __init__(self, num_embeddings: int, embedding_dim: int, max_norm: float | None = None, norm_type: float = 2.0,
                  scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = True,
                  include_last_offset: bool = False, padding_idx: int | None = None, *, std: float = 1.0,
                  rng: np.random.Generator | None = None, dtype: Any = np.float32) -> None:
-        self._set_up(num_embeddings, embedding_dim, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
-        self._set_mode(mode, include_last_offset)
+        self._set_up(num_embeddings, embedding_dim, padding_idx=padding_idx, max_norm=max_norm, norm_type=norm_type,
+                     scale_grad_by_freq=scale_grad_by_freq, sparse=sparse, mode=mode,
+                     include_last_offset=include_last_offset)
         self._own(self._drawn(std, rng, dtype))
 
-    @classmethod
-    def from_pretrained(cls, table: Any, freeze: bool = True, max_norm: float | None = None, norm_type: float = 2.0,
-                        scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = True,
-                        include_last_offset: bool = False, padding_idx: int | None = None) -> Any:
-        """A layer with the rows of `table` (V, D); see `Embedding.from_pretrained`.
-
-        >>> EmbeddingBag.from_pretrained([[1.0, 2.0], [3.0, 4.0]])([[0, 1]]).data.tolist()
-        [[2.0, 3.0]]
-        """
-        weight, layer = pretrained(table, freeze), cls.__new__(cls)  # nothing is drawn
-        V, D = weight.shape
-        layer._set_up(V, D, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
-        layer._set_mode(mode, include_last_offset)
-        layer._own(weight)
-        return layer
-
-    def _set_mode(self, mode: str, include_last_offset: bool) -> None:
-        check_mode(mode)
-        self.mode, self.include_last_offset = mode, include_last_offset
+    def _set_up(self, num_embeddings: int, embedding_dim: int, **options: Any) -> None:
+        super()._set_up(num_embeddings, embedding_dim, **options)
+        check_mode(self.mode)
 
     def forward(self, ids: Any, offsets: Any = None, per_sample_weights: Any = None) -> Tensor:
-        return embedding_bag(self.weight, ids, offsets, per_sample_weights, self.mode, self.include_last_offset,
-                             self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.sparse)
-
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, mode={self.mode!r}" + ", include_last_offset" * self.include_last_offset
+        return embedding_bag(self.weight, ids, offsets, per_sample_weights, **self.options)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from ..core import Parameter, Tensor
-from ..files import FileReference
+from ..core import FileReference, Parameter, Tensor
 
 
 def shape_of(x: Any) -> tuple[int, ...]:
@@ -87,6 +87,17 @@ class Module:
         """Evaluation mode: `train(False)`."""
         return self.train(False)
 
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Evaluation mode within, and each module's own mode again after it."""
+        modes = [(module, module.training) for _, module in self.named_modules()]
+        self.eval()
+        try:
+            yield
+        finally:
+            for module, training in modes:
+                module.training = training
+
     def freeze(self, on: bool = True) -> Any:
         """Take all parameters inside out of training (`requires_grad = False`), or with on=False back in."""
         for p in self.parameters():
@@ -103,8 +114,7 @@ class Module:
 
     def state_dict(self) -> dict[str, Any]:
         """Name -> a copy of the parameter's array; of a mapped table a `FileReference`, which says where it is."""
-        references = {name: FileReference.of(p._data) for name, p in self.named_parameters()}
-        return {name: references[name] or p.data.copy() for name, p in self.named_parameters()}
+        return {name: p.storage.reference() or p.data.copy() for name, p in self.named_parameters()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Set every parameter from arrays or tensors of the same names and shapes. A `FileReference` says that the
@@ -122,15 +132,8 @@ class Module:
                   for name, x in state.items()}
         wrong = [f"missing {name}" for name in mine if name not in arrays]
         wrong += [f"unexpected {name}" for name in arrays if name not in mine]
-        for name, p in mine.items():
-            x = arrays.get(name)
-            if isinstance(x, FileReference):
-                if not x.same(FileReference.of(p._data)):
-                    wrong.append(f"{name} should be mapped from {x.file}")
-            elif x is not None and x.shape != p.shape:
-                wrong.append(f"{name} is {x.shape}, should be {p.shape}")
-            elif x is not None and x.dtype.kind not in "fiu":
-                wrong.append(f"{name} holds {x.dtype}")
+        wrong += [f"{name} {problem}" for name, p in mine.items() if name in arrays and (
+            problem := p.refuses(arrays[name]))]
         if wrong:
             raise ValueError(f"state does not fit {self._title()}: {'; '.join(wrong)}")
         for name, p in mine.items():

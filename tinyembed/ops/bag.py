@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, ValueAndVjp, as_ids, as_integers, as_row, primitive
+from ..core import Array, ValueAndVjp, as_ids, as_integers, as_row, blocks, primitive, unique_inverse
 from .lookup import check_max_norm, read_rows, table_grad, table_shape
 
-BLOCK = 65_536  # entries of rows that are read at a time: they are reduced while still in the processor's cache
 CHUNK = 4096  # a float32 sum of this many rows at a time; the partial sums are added in float64
 
 
@@ -68,13 +67,17 @@ def embedding_bag(W: Any, ids: Any, offsets: Any = None, per_sample_weights: Any
         weights = None if weights is None else weights[kept]
         lengths = np.bincount(bag, minlength=B)
 
+    at, table = flat, W
+    if not isinstance(W, np.ndarray):  # a reader that has work with each row: ask once for each that there is
+        unique, at = unique_inverse(flat)
+        table = W.take(unique, axis=0)
     y = np.zeros((B, D), W.dtype)
-    blocks = []  # the rows that were read, where the gradient needs them
+    rectangles = []  # the rows that were read, where the gradient needs them
     for bags, places in _rectangles(lengths, D):
-        x = read_rows(W, flat[places], max_norm, norm_type)  # (n, L, D)
+        x = read_rows(table, at[places], max_norm, norm_type)  # (n, L, D)
         y[bags] = x.max(1) if mode == "max" else _sum(x, None if weights is None else weights[places])
         if mode == "max" or weights is not None:
-            blocks.append((bags, places, x))
+            rectangles.append((bags, places, x))
     total = np.ones((B, 1), W.dtype)
     if mode == "mean":
         total[:, 0] = lengths if weights is None else np.bincount(bag, weights, B)
@@ -85,7 +88,7 @@ def embedding_bag(W: Any, ids: Any, offsets: Any = None, per_sample_weights: Any
         part = g / total  # (B, D) what a row of weight 1 gets
         if mode == "max":
             rows = np.empty((flat.size, D), g.dtype)
-            for bags, places, x in blocks:
+            for bags, places, x in rectangles:
                 hit = x == y[bags, None]
                 rows[places] = g[bags, None] * (hit / hit.sum(1, keepdims=True, dtype=x.dtype))
         else:
@@ -94,7 +97,7 @@ def embedding_bag(W: Any, ids: Any, offsets: Any = None, per_sample_weights: Any
             return (table_grad((V, D), flat, rows, None, scale_grad_by_freq, sparse),)
         rows *= weights[:, None]
         slope = np.zeros(flat.size, g.dtype)
-        for bags, places, x in blocks:
+        for bags, places, x in rectangles:
             above = x - y[bags, None] if mode == "mean" else x
             slope[places] = (above @ part[bags, :, None])[..., 0]
         gw = np.zeros(ids.size, g.dtype)
@@ -111,7 +114,8 @@ def check_mode(mode: str) -> None:
 
 
 def _rectangles(lengths: Array, D: int) -> Iterator[tuple[Array, Array]]:
-    """(bags (n,), places (n, L) of their ids) for the bags of each length L > 0, about BLOCK entries of rows at a time.
+    """(bags (n,), places (n, L) of their ids) for the bags of each length L > 0, some at a time: their rows are reduced
+    while still in the processor's cache.
 
     >>> [(bags.tolist(), places.tolist()) for bags, places in _rectangles(np.array([1, 2, 0, 1]), 8)]
     [([0, 3], [[0], [3]]), ([1], [[1, 2]])]
@@ -121,9 +125,8 @@ def _rectangles(lengths: Array, D: int) -> Iterator[tuple[Array, Array]]:
     order = order[np.searchsorted(lengths[order], 1):]
     for same in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1):
         L = int(lengths[same[0]]) if same.size else 1
-        n = max(1, BLOCK // (L * max(D, 1)))
-        for i in range(0, same.size, n):
-            bags = same[i:i + n]
+        for some in blocks(same.size, L * D):
+            bags = same[some]
             yield bags, starts[bags, None] + np.arange(L)
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
-from ..core import Array, ValueAndVjp, mode, primitive
+from ..core import Array, ValueAndVjp, mode, pieces, primitive
 from .normal import normal_cdf, normal_pdf
 
 C = 0.7978845608028654  # sqrt(2 / pi)
-BLOCK = 1 << 16  # entries: few enough for the cache, enough to be worth a call
 
 
 @primitive
@@ -27,7 +24,7 @@ def gelu(x: Array, approximate: str = "none") -> ValueAndVjp:
     x = x if x.dtype.kind == "f" else x.astype(np.float64)
     y = np.empty(x.shape, x.dtype)
     P = np.empty_like(y) if mode.recording else y  # without a gradient nobody needs it again
-    for part, p, out in _blocks(x, P, y):
+    for part, p, out in pieces(x, P, y):
         _times_cdf(part, p, out, approximate)
     return y, lambda g: (_slope(x, P, g, approximate),)
 
@@ -44,7 +41,7 @@ def _times_cdf(x: Array, P: Array, y: Array, approximate: str) -> None:
 def _slope(x: Array, P: Array, g: Array, approximate: str) -> Array:
     """g (P + x P')"""
     gx = np.empty(x.shape, x.dtype)
-    for part, p, gy, d in _blocks(x, P, g, gx):
+    for part, p, gy, d in pieces(x, P, g, gx):
         if approximate == "none":
             normal_pdf(part, out=d)
             d *= part
@@ -75,12 +72,3 @@ def _near_slope(x: Array, P: Array, out: Array) -> None:
     out += 1
     out *= P
 
-
-def _blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
-    """Arrays of one shape, a piece of each at a time. What is written to must be contiguous."""
-    if arrays[0].size <= BLOCK:
-        yield arrays
-        return
-    flat = [a.reshape(-1) for a in arrays]
-    for i in range(0, flat[0].size, BLOCK):
-        yield tuple(a[i:i + BLOCK] for a in flat)

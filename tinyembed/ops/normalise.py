@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from ..core import Array, Tensor, ValueAndVjp, method, mode, primitive, sum_rows
+from ..core import Array, Tensor, ValueAndVjp, method, mode, pieces, primitive, sum_rows
 from .linalg import as_matrix
-
-BLOCK = 1 << 16  # entries of rows that are passed over at a time: few enough for the cache, enough to be worth a call
 
 
 def below_top(x: Array, axis: int) -> Array:
@@ -68,7 +65,7 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float = 1e-5) -> Value
     x2, y2, ones = as_matrix(x), as_matrix(y), _shares(D, x.dtype)  # (N, D)
     z = np.empty_like(x2) if mode.recording else y2  # without a gradient nobody needs z again
     scale = np.empty((len(x2), 1), x.dtype)
-    for xs, zs, ys, scales in _pieces(x2, z, y2, scale):
+    for xs, zs, ys, scales in pieces(x2, z, y2, scale):
         np.subtract(xs, (xs @ ones)[:, None], out=zs)
         np.einsum("ni,ni->n", zs, zs, out=scales[:, 0])  # D times the variance
         scales += D * eps
@@ -79,7 +76,7 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float = 1e-5) -> Value
 
     def vjp(g: Array) -> tuple[Any, ...]:
         gx, g2 = np.empty(x.shape, x.dtype), as_matrix(g)
-        for gs, zs, hs, scales in _pieces(g2, z, as_matrix(gx), scale):
+        for gs, zs, hs, scales in pieces(g2, z, as_matrix(gx), scale):
             np.multiply(gs, weight, out=hs)
             along = np.einsum("ni,ni->n", hs, zs) / D
             hs -= (hs @ ones)[:, None]
@@ -94,13 +91,6 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float = 1e-5) -> Value
 def _shares(D: int, dtype: Any) -> Array:
     """1/D, D times: a product with it is a mean, and quicker than NumPy's."""
     return np.full(D, 1 / D, dtype)
-
-
-def _pieces(*arrays: Array) -> Iterator[tuple[Array, ...]]:
-    """Some rows of each array at a time: those that stay in the processor's cache while they are passed over."""
-    n, D = arrays[0].shape
-    step = max(1, BLOCK // D)
-    return iter((arrays,)) if n <= step else (tuple(x[i:i + step] for x in arrays) for i in range(0, n, step))
 
 
 @primitive

@@ -5,8 +5,9 @@ from .adaptive import Adagrad, RMSprop
 from .clip import clip_grad_norm, clip_grad_value
 from .groups import decay_groups
 from .optimizer import Optimizer
+from .saved import OPTIMIZER, optimizer_tree, restore_optimizer
 from .schedules import constant, cosine, inverse_sqrt, step_decay
 from .sgd import SGD
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "clip_grad_norm", "clip_grad_value", "constant",
-           "cosine", "decay_groups", "inverse_sqrt", "step_decay"]
+__all__ = ["OPTIMIZER", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "clip_grad_norm", "clip_grad_value",
+           "constant", "cosine", "decay_groups", "inverse_sqrt", "optimizer_tree", "restore_optimizer", "step_decay"]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core import Array
-from ..rows.catch_up import AdamDrift
+from ..rows import AdamCatchUp
 from .optimizer import Optimizer
 
 
@@ -29,11 +29,16 @@ class AdamW(Optimizer):
     """
 
     states = ("m", "v")
-    decoupled = True
 
     def __init__(self, params: Iterable[Any], lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
                  eps: float = 1e-8, weight_decay: float = 0.01, sparse: str = "exact") -> None:
         super().__init__(params, sparse, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+
+    @staticmethod
+    def check(o: Any) -> None:
+        if o.rate * o.weight_decay >= 1:
+            raise ValueError(f"lr * weight_decay = {o.rate * o.weight_decay:.3g} would turn the weights round; it must "
+                             "be below 1")
 
     def rule(self, o: Any, t: Any, w: Array, g: Array, *states: Array) -> None:
         if o.weight_decay:
@@ -59,8 +64,8 @@ class AdamW(Optimizer):
         d *= size
         w -= d
 
-    def drift(self, o: Any, t: int, dtype: Any) -> Any:
-        return AdamDrift(o.betas, o.eps, dtype, t)
+    def catch_up_law(self, o: Any, t: int, dtype: Any) -> Any:
+        return AdamCatchUp(o.betas, o.eps, dtype, t)
 
 
 class Adam(AdamW):
@@ -75,19 +80,21 @@ class Adam(AdamW):
     array([0.9, 2.1])
     """
 
-    decoupled = False
-
     def __init__(self, params: Iterable[Any], lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
                  eps: float = 1e-8, weight_decay: float = 0.0, sparse: str = "exact") -> None:
         super().__init__(params, lr, betas, eps, weight_decay, sparse)
+
+    @staticmethod
+    def check(o: Any) -> None:
+        """Here decay is a part of the gradient, and goes with every learning rate."""
 
     def rule(self, o: Any, t: Any, w: Array, g: Array, *states: Array) -> None:
         if o.weight_decay:
             g = g + w.dtype.type(o.weight_decay) * w
         self._adam(o, t, w, g, *states)
 
-    def drift(self, o: Any, t: int, dtype: Any) -> Any:
+    def catch_up_law(self, o: Any, t: int, dtype: Any) -> Any:
         if o.weight_decay:
             raise ValueError("decay that passes through Adam's averages moves untouched rows in a way that has no "
                              "closed form; AdamW's has")
-        return super().drift(o, t, dtype)
+        return super().catch_up_law(o, t, dtype)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core import Array, Parameter
-from ..rows.catch_up import LinearDrift
+from ..rows import LinearCatchUp
 from .optimizer import Optimizer
 
 
@@ -53,7 +53,7 @@ class Adagrad(Optimizer):
     def state_shape(self, o: Any, p: Parameter) -> tuple[int, ...]:
         return (*p.shape[:1], *(1 for _ in p.shape[1:])) if o.per_row else p.shape
 
-    def drift(self, o: Any, t: int, dtype: Any) -> Any:
+    def catch_up_law(self, o: Any, t: int, dtype: Any) -> Any:
         if o.weight_decay:
             raise _refuse_decay("Adagrad")
         return None
@@ -75,8 +75,7 @@ class RMSprop(Optimizer):
     def __init__(self, params: Iterable[Any], lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8,
                  weight_decay: float = 0.0, momentum: float = 0.0, sparse: str = "exact") -> None:
         super().__init__(params, sparse, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum)
-        self.states = ("v", "b") if any(o.momentum for o in self.groups) else ("v",)
-        self.no_momentum = len(self.states) == 1
+        self.states = ("v", *self._momentum_state("b"))
 
     def rule(self, o: Any, t: Any, w: Array, g: Array, *states: Array) -> None:
         v = states[0]
@@ -98,7 +97,7 @@ class RMSprop(Optimizer):
             d *= o.rate
         w -= d
 
-    def drift(self, o: Any, t: int, dtype: Any) -> Any:
+    def catch_up_law(self, o: Any, t: int, dtype: Any) -> Any:
         if o.weight_decay:
             raise _refuse_decay("RMSprop")
-        return LinearDrift(1 + len(self.states), t)
+        return LinearCatchUp(1 + len(self.states), t)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..core import Parameter, RowGrad, norm
-from ..rows.state import check_number
+from .optimizer import check_number
 
 
 def clip_grad_norm(params: Iterable[Parameter], max_norm: float) -> float:

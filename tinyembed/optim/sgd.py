@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..core import Array
-from ..rows.catch_up import LinearDrift
+from ..rows import LinearCatchUp
 from .optimizer import Optimizer
 
 
@@ -27,10 +27,12 @@ class SGD(Optimizer):
     def __init__(self, params: Iterable[Any], lr: float, momentum: float = 0.0, weight_decay: float = 0.0,
                  nesterov: bool = False, sparse: str = "exact") -> None:
         super().__init__(params, sparse, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
-        if any(o.nesterov and not o.momentum for o in self.groups):
+        self.states = self._momentum_state("momentum")
+
+    @staticmethod
+    def check(o: Any) -> None:
+        if o.nesterov and not o.momentum:
             raise ValueError("nesterov needs a momentum above 0")
-        self.states = ("momentum",) if any(o.momentum for o in self.groups) else ()
-        self.no_momentum = not self.states
 
     def rule(self, o: Any, t: Any, w: Array, g: Array, *states: Array) -> None:
         rate = w.dtype.type(o.rate)
@@ -43,5 +45,5 @@ class SGD(Optimizer):
             g = g + w.dtype.type(o.momentum) * m if o.nesterov else m
         w -= rate * g
 
-    def drift(self, o: Any, t: int, dtype: Any) -> Any:
-        return LinearDrift(1 + len(self.states), t) if o.momentum or o.weight_decay else None
+    def catch_up_law(self, o: Any, t: int, dtype: Any) -> Any:
+        return LinearCatchUp(1 + len(self.states), t) if o.momentum or o.weight_decay else None

@@ -1,11 +1,11 @@
-"""Where a row goes that gets no gradient, for any number of steps at once.
+"""Catching up: what k steps without a gradient do to a row, in closed form.
 
-Under momentum or decay a row moves on when nobody looks it up. Walking there step by step would cost what the
-dense optimiser costs. A drift knows the way as a table: for each step a that a row may have been left at, the few
+Under momentum or decay a row moves on when nobody looks it up. Stepping it each time would cost what the dense
+optimiser costs. A catch-up law has the way as a table: for each step a that a row may have been left at, the few
 numbers that bring it from a to now. Keeping the tables costs a little arithmetic a step, whatever the size of the
 model; catching a row up is a lookup by its last step.
 
-Two kinds are enough. Where the step without gradient is linear (SGD, RMSprop), the numbers are the entries of a small
+Two laws are enough. Where the step without gradient is linear (SGD, RMSprop), the numbers are the entries of a small
 matrix. Adam's is not linear, but its steps fade so fast that it can be summed in closed form up to rounding.
 """
 
@@ -18,16 +18,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..core import Array
+from ..core import Array, Record
 
-BLOCK = 256  # steps whose matrices are multiplied one by one; between blocks, block by block
 MOST_NODES, MOST_GAPS = 32, 4000  # where Adam's sum needs more, the dense step is the better way
 TOLERANCE = {np.dtype(np.float32): 1e-7, np.dtype(np.float64): 1e-12}
 STEP = range(2**31)  # what a number of steps may be: those of rows are kept in int32
 REALS = np.dtype(np.float64)
 
 
-class LinearDrift:
+class LinearCatchUp(Record):
     """z_i = M_i z_{i-1} for z = (w, *states): a row left at step a is now M_t … M_{a+1} z_a.
 
     M_i is read off the optimiser's own rule, by letting it step the unit vectors with gradient zero. The products are
@@ -35,7 +34,8 @@ class LinearDrift:
     came after block j. A step multiplies one block of tails, and blocks.
     """
 
-    form: ClassVar[Any] = {"kind": "LinearDrift", "t": STEP, "eye": REALS, "tails": REALS, "blocks": REALS}
+    BLOCK: ClassVar = 256  # steps whose matrices are multiplied one by one; between blocks, block by block
+    FIELDS: ClassVar = {"t": STEP, "eye": REALS, "tails": REALS, "blocks": REALS}
 
     def __init__(self, size: int, t: int) -> None:
         self.t = t
@@ -46,7 +46,7 @@ class LinearDrift:
 
     def _grow(self) -> None:
         """Room for step t, filled with unit matrices."""
-        for name, needed in (("tails", self.t + 1), ("blocks", self.t // BLOCK + 1)):
+        for name, needed in (("tails", self.t + 1), ("blocks", self.t // self.BLOCK + 1)):
             array = getattr(self, name)
             if len(array) < needed:
                 more = np.broadcast_to(self.eye, (needed + needed // 2 + 16 - len(array), *self.eye.shape))
@@ -58,28 +58,19 @@ class LinearDrift:
         self._grow()
         z = self.eye.copy()
         rule(o, self.t, z[0], np.zeros(len(z)), *z[1:])
-        j = (self.t - 1) // BLOCK
-        self.tails[j * BLOCK:self.t] = z @ self.tails[j * BLOCK:self.t]
+        j = (self.t - 1) // self.BLOCK
+        self.tails[j * self.BLOCK:self.t] = z @ self.tails[j * self.BLOCK:self.t]
         self.blocks[:j] = z @ self.blocks[:j]
 
     def catch_up(self, last: Array, *z: Array) -> None:
         """Bring rows (U, D) of w and the states, left at the steps `last` (U,), to now, in place."""
-        M = (self.blocks[last // BLOCK] @ self.tails[last])[..., None]  # (U, S, S, 1), float64: rounded once, below
+        M = (self.blocks[last // self.BLOCK] @ self.tails[last])[..., None]  # (U, S, S, 1), float64: rounded once
         new = [sum(M[:, i, j] * z[j] for j in range(len(z)) if M[:, i, j].any()) for i in range(len(z))]
         for old, x in zip(z, new):
             old[...] = x
 
-    def tree(self) -> dict[str, Any]:
-        """What makes it, as plain values and arrays."""
-        return {"kind": "LinearDrift", **vars(self)}
 
-    def fits(self, size: int) -> bool:
-        """Whether the arrays of one made from a tree have their shapes."""
-        return self.tails.shape[1:] == (size, size) == self.blocks.shape[1:] and len(self.tails) > self.t and \
-            len(self.blocks) > self.t // BLOCK and np.array_equal(self.eye, np.eye(size))
-
-
-class AdamDrift:
+class AdamCatchUp(Record):
     """Adam without gradient: m and v shrink by their betas, w follows m, and decays (AdamW).
 
     A row left at a with m and v makes, with r = beta1 / sqrt(beta2) and s_i = sqrt(1 - beta2^i), at step i = a + k
@@ -99,8 +90,8 @@ class AdamDrift:
     What decay does to a step after it was made is a product over the steps since then: `scale`.
     """
 
-    form: ClassVar[Any] = {"kind": "AdamDrift", "t": STEP, "betas": (tuple, [float]), "eps": float,
-                           "gaps": np.dtype(np.int64), "pattern": REALS, "C": REALS, "Q": REALS, "scale": REALS}
+    FIELDS: ClassVar = {"t": STEP, "betas": (tuple, [float]), "eps": float, "gaps": np.dtype(np.int64),
+                        "pattern": REALS, "C": REALS, "Q": REALS, "scale": REALS}
 
     def __init__(self, betas: tuple[float, float], eps: float, dtype: Any, t: int) -> None:
         self.t, self.betas, self.eps = t, betas, float(eps)
@@ -159,39 +150,10 @@ class AdamDrift:
         m *= (self.betas[0] ** gap).astype(dtype)
         v *= (self.betas[1] ** gap).astype(dtype)
 
-    def tree(self) -> dict[str, Any]:
-        """What makes it, as plain values and arrays."""
-        return {"kind": "AdamDrift", **vars(self)}
-
-    def fits(self, size: int) -> bool:
-        """Whether the arrays of one made from a tree have their shapes."""
-        n, N = self.scale.size, self.gaps.size
-        return size == 3 and n > self.t and self.C.shape == (n, N) == self.Q.shape and self.scale.shape == (n,) \
-            and self.gaps.shape == (N,) and self.pattern.ndim == 2 and self.pattern.shape[1] == N \
-            and all(type(beta) in (float, int) and 0 <= beta < 1 for beta in self.betas) and len(self.betas) == 2
-
-
-DRIFTS: dict[str, type[LinearDrift | AdamDrift]] = {drift.form["kind"]: drift for drift in (LinearDrift, AdamDrift)}
-
-
-def drift_of(tree: dict[str, Any], size: int) -> LinearDrift | AdamDrift:
-    """The drift of `size` numbers an entry (w and its states) that `tree`, of one of the forms, came from; ValueError
-    if that cannot be.
-
-    >>> drift_of(LinearDrift(2, t=7).tree(), 2).t
-    7
-    """
-    make = DRIFTS[tree["kind"]]
-    drift: LinearDrift | AdamDrift = make.__new__(make)
-    vars(drift).update({name: x for name, x in tree.items() if name != "kind"})
-    if not drift.fits(size):
-        raise ValueError("the optimiser's state does not fit: a drift of another shape")
-    return drift
-
 
 @functools.cache
 def interpolation(beta1: float, beta2: float, tolerance: float) -> tuple[Array, Array] | None:
-    """(gaps k_n (N,), r^k P[k, n] for k = K … 1 (K, N)) as AdamDrift's docstring has them; None if it takes too many.
+    """(gaps k_n (N,), r^k P[k, n] for k = K … 1 (K, N)) as AdamCatchUp's docstring has them; None if it takes too many.
 
     The functions of k to be represented are 1 / (1 + e q_k) for every scale e and start a. On a sample of them, take
     as the next gap the one at which what is left over is largest, until nothing is (a QR decomposition with pivots); P

@@ -1,32 +1,59 @@
-"""Rows that are behind: a table of which each row is stored as its last step left it.
+"""Lazy rows: each row is stored as of its last update, and brought up to date when it is read.
 
-This is what a Parameter's `_pending` is while an optimiser with `sparse="exact"` drives it. Whoever reads gets current
-values, computed into fresh arrays: no stored byte changes by being looked at. Only training commits: a step the rows it
-touches, a dense gradient or an assignment all of them.
+There is one object for each parameter that an optimiser drives. While rows lag, it is the parameter's reader: whoever
+reads gets current values, computed into fresh arrays, and no stored byte changes by being looked at. Only training
+commits: a step the rows it touches, a dense gradient or an assignment all of them.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ..core import Array, Parameter, unique_inverse
+from ..core import Array, Parameter, Record, RowGrad, blocks, in_halves, unique_inverse
+from .catch_up import STEP, AdamCatchUp, LinearCatchUp
 
 NOTHING: Any = (None, [])
-ENTRIES = 16_000  # rows are caught up in blocks of about this size, which stay in a core's cache
+CAUGHT_UP = 16_000  # entries of rows that are caught up at a time, in so many passes that they should stay in the cache
+STEPPED = 192_000  # entries of a table that are stepped at a time: few enough for the cache, enough to be worth a call
 
 
-class Behind:
-    """The row reader and the memory of one table: raw rows (in the parameter), states, last steps, and the drift.
+class LazyRows(Record):
+    """What an optimiser keeps for one parameter, and how it steps it.
 
-    A lookup asks for `.shape`, `.dtype` and `.take(ids, axis=0)`; an op that wants it all, for the array.
+    steps       steps taken: one for each `step()` at which the parameter had a gradient
+    arrays      the states; None before the first step
+    settings    the group's settings at the last step, but for those that only scale a step
+    by_rows     whether a RowGrad steps rows (True) or is made dense (False); None before the first
+    row_steps   (V,) steps of each row, for sparse="touched"
+    law, last   for sparse="exact", where absent rows move: how (catch_up.py), and the step (V,) that each row is
+                stored as of. Without a law no row lags
+
+    As a reader it has what a lookup asks for: `.shape`, `.dtype`, `.take(ids, axis=0)`.
     """
 
-    def __init__(self, p: Parameter, states: list[Array], drift: Any, last: Array | None = None) -> None:
-        self.p, self.states, self.drift = p, states, drift
-        self._caught_up: tuple[Array, list[Array]] = NOTHING
-        self.last = p.new_state("last", p.shape[:1], np.int32, drift.t) if last is None else last  # (V,)
+    FIELDS: ClassVar = {"steps": STEP, "arrays": (None, [np.ndarray]), "settings": (None, {str: object}),
+                        "by_rows": (None, bool), "row_steps": (None, np.dtype(np.int64)),
+                        "law": (None, LinearCatchUp, AdamCatchUp), "last": (None, np.dtype(np.int32))}
+
+    def __init__(self, p: Parameter) -> None:
+        self.p = p
+        self.steps = 0
+        self.arrays: Any = None
+        self.settings: dict[str, Any] | None = None
+        self.by_rows: bool | None = None
+        self.row_steps: Array | None = None
+        self.law: Any = None
+        self.last: Any = None
+
+    p: Parameter
+    forgotten = False  # by the table (see MappedParameter.forget_optimizer)
+    _caught_up: tuple[Array | None, list[Array]] = NOTHING  # ids, and what `rows` has made of them
+
+    # -- reading -------------------------------------------------------------------------------------------------------
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -44,42 +71,21 @@ class Behind:
         return z[0].take(inverse.reshape(ids.shape), 0)
 
     def rows(self, ids: Array) -> list[Array]:
-        """Fresh arrays (U, D): the rows of w and of each state as they are now."""
+        """The rows (U, D) of w and of each state as they are now: fresh arrays."""
         (known, z), self._caught_up = self._caught_up, NOTHING
         if known is not None and np.array_equal(known, ids):
             return z
-        z = [self.p.stored(ids), *(a.take(ids, 0) for a in self.states)]
+        z = [self.p.storage.take(ids), *(a.take(ids, 0) for a in self.arrays)]
+        if self.law is None:
+            return z
         last = self.last.take(ids)
         frozen = None if self.p.frozen_rows is None else np.flatnonzero(self.p.frozen_rows[ids])
         kept = [] if frozen is None else [a.take(frozen, 0) for a in z]
-        size = max(ENTRIES // max(self.p.shape[1], 1), 1)
-        for i in range(0, len(ids), size):
-            self.drift.catch_up(last[i:i + size], *(a[i:i + size] for a in z))
+        for some in blocks(len(ids), self.p.shape[1], CAUGHT_UP):
+            self.law.catch_up(last[some], *(a[some] for a in z))
         for a, rows in zip(z, kept):
             a[frozen] = rows
         return z
-
-    def store(self, ids: Array, z: list[Array]) -> None:
-        """Put rows back as of now."""
-        self.p.store(ids, z[0])
-        for a, rows in zip(self.states, z[1:]):
-            a[ids] = rows
-        self.last[ids] = self.drift.t
-        self._caught_up = NOTHING
-
-    def grow(self) -> None:
-        """The parameter, all committed, has gained rows: they are up to date, with zero states."""
-        more = len(self.p) - len(self.last)
-        self.last = np.concatenate([self.last, np.full(more, self.drift.t, np.int32)])
-        self.states[:] = [np.concatenate([a, np.zeros((more, *a.shape[1:]), a.dtype)]) for a in self.states]
-
-    def commit(self) -> None:
-        """Bring every stored row up to now."""
-        self._caught_up = NOTHING
-        size = max(ENTRIES // max(self.p.shape[1], 1), 1)
-        for i in range(0, len(self.p), size):
-            ids = np.arange(i, min(i + size, len(self.p)))
-            self.store(ids, self.rows(ids))
 
     def current(self) -> Array:
         """The whole table as it is now: a fresh array, read-only, since writing to it would be lost."""
@@ -89,3 +95,123 @@ class Behind:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.asarray(self.current(), dtype)
+
+    # -- storing -------------------------------------------------------------------------------------------------------
+
+    def put(self, ids: Array, z: list[Array]) -> None:
+        """Store rows of w and of each state as of now."""
+        self.p.storage.put(ids, z[0])
+        for a, rows in zip(self.arrays, z[1:]):
+            a[ids] = rows
+        if self.law is not None:
+            self.last[ids] = self.law.t
+        self._caught_up = NOTHING
+
+    def commit(self) -> None:
+        """Store all rows as of now."""
+        self._caught_up = NOTHING
+        for some in blocks(len(self.p), self.p.shape[1], CAUGHT_UP):
+            ids = np.arange(some.start, some.stop)
+            self.put(ids, self.rows(ids))
+
+    def grow(self) -> None:
+        """Rows that the parameter has gained (`Embedding.grow`) are up to date, with zero states and no steps."""
+        more = len(self.p) - len(self.arrays[0]) if self.p.ndim and self.arrays else 0
+        if more:
+            self.arrays[:] = [np.concatenate([a, np.zeros((more, *a.shape[1:]), a.dtype)]) for a in self.arrays]
+        if self.row_steps is not None:
+            self.row_steps = _longer(self.row_steps, len(self.p), 0)
+        if self.last is not None:
+            self.last = _longer(self.last, len(self.p), self.law.t)
+
+    # -- stepping ------------------------------------------------------------------------------------------------------
+
+    def settle(self, settings: dict[str, Any]) -> None:
+        """Let other settings hold from here on: rows that lag under those before are committed, and so are those that
+        another optimiser has left behind."""
+        if self.forgotten:
+            raise ValueError("the mapped table has forgotten this optimiser (forget_optimizer); make a new one")
+        if self.settings != settings:
+            if self.law is not None:
+                self.p.hand_to(None)
+            self.settings, self.law, self.last = settings, None, None
+            self.by_rows = True if self.row_steps is not None else None  # else to be decided afresh
+        self.p.hand_to(self if self.law is not None else None)
+
+    def make_states(self, names: tuple[str, ...], shape: tuple[int, ...]) -> None:
+        """Zeros for each state, at the first step; rows that nobody touches take no memory."""
+        if self.arrays is None:
+            self.arrays = [self.p.storage.new_array(name, shape, self.p.dtype) for name in names]
+        elif len(self.arrays) != len(names):
+            raise ValueError(f"the table was kept with {len(self.arrays)} states, momentum among them or not, and this "
+                             f"optimiser now has {len(names)}")
+        self.grow()
+
+    def count_rows(self) -> None:
+        """From here on each row counts its own steps."""
+        self.row_steps = self.p.storage.new_array("row_steps", self.p.shape[:1], np.int64, self.steps)
+        self.by_rows = True
+
+    def follow(self, law: Any) -> None:
+        """From here on rows may lag, and are caught up by this law; None: absent rows stand still."""
+        self.law, self.by_rows = law, True
+        if law is not None:
+            self.last = self.p.storage.new_array("last", self.p.shape[:1], np.int32, law.t)
+            self.p.hand_to(self)
+
+    def step_rows(self, rule: Callable[..., None], o: Any, g: RowGrad) -> None:
+        """One step of `rule`, with the settings o, for the rows of a coalesced gradient."""
+        ids, rows = g.ids, g.rows
+        if self.p.frozen_rows is not None:
+            free = np.flatnonzero(~self.p.frozen_rows[ids])
+            ids, rows = ids[free], rows[free]
+        self.steps += 1
+        t: Any = self.steps
+        if self.row_steps is not None:
+            self.row_steps[ids] += 1
+            t = self.row_steps[ids, None]
+        w, *states = self.rows(ids)
+        if self.p.project is not None:
+            w = self.p.project(w)
+        rule(o, t, w, rows, *states)
+        if self.law is not None:
+            self.law.advance(rule, o)
+        self.put(ids, [w, *states])
+
+    def step_all(self, rule: Callable[..., None], o: Any, g: Array) -> None:
+        """One step of `rule`, with the settings o, for all rows: slices that fit the cache, two at a time."""
+        p = self.p
+        if self.law is not None:
+            self.commit()
+        self.steps += 1
+        arrays = [p.storage.all(), *self.arrays]
+        frozen = None if p.frozen_rows is None else np.flatnonzero(p.frozen_rows)
+        kept = [] if frozen is None else [a.take(frozen, 0) for a in arrays]
+        if p.project is not None:
+            touched = np.flatnonzero(g.any(axis=1))
+            p.storage.put(touched, p.project(p.storage.take(touched)))
+        if self.row_steps is not None:
+            self.row_steps += 1
+            rule(o, self.row_steps[:, None], arrays[0], g, *arrays[1:])
+        else:
+            # Whole rows at a time, so that a rule may look along them.
+            n = p.shape[0] if p.ndim else 1
+            w, g, *states = (a.reshape(n, math.prod(a.shape[1:])) for a in (arrays[0], np.ascontiguousarray(g),
+                                                                          *arrays[1:]))
+
+            def step_half(start: int, stop: int) -> None:
+                for some in blocks(stop - start, w.shape[1], STEPPED):
+                    rows = slice(start + some.start, start + some.stop)
+                    rule(o, self.steps, w[rows], g[rows], *(a[rows] for a in states))
+
+            in_halves(step_half, n, w.nbytes)
+        for a, rows in zip(arrays, kept):
+            a[frozen] = rows
+        if self.law is not None:
+            self.law.advance(rule, o)
+            self.last[:] = self.steps
+
+
+def _longer(array: Array, n: int, fill: int) -> Array:
+    """The array with as many further entries as it takes to have n."""
+    return np.concatenate([array, np.full(n - len(array), fill, array.dtype)]) if len(array) < n else array

@@ -17,70 +17,76 @@ from typing import Any, cast
 
 import numpy as np
 
-from ..core import Array, Parameter, Tensor, as_row, fresh_rng
-from ..files import (
-    FileReference,
-    FormatError,
-    SafeTensors,
-    read_tree,
-    sparse_safetensors,
-    write_safetensors,
-    write_tree,
-)
-from .state import STATE, State
+from ..core import Array, FileReference, InMemory, Parameter, RowGrad, Tensor, as_row, blocks, fresh_rng
+from ..files import FormatError, SafeTensors, read_tree, sparse_safetensors, write_safetensors, write_tree
+from .lazy import LazyRows
+from .saved import saved_rows
 
-KIND, LAYOUT = "tinyembed mapped table", 1
-REFERENCES = {**STATE, "row_steps": (None, FileReference), "arrays": (None, [FileReference]),
-              "behind": (None, {"last": FileReference, "drift": {str: object}})}
+KIND, LAYOUT = "tinyembed mapped table", 2
+# What an optimiser keeps, its arrays in files of their own.
+LAZY = {**LazyRows.form(), "arrays": (None, [FileReference]), "row_steps": (None, FileReference),
+        "last": (None, FileReference)}
 FORM = {"shape": [int], "dtype": str, "std": float, "seed": int, "padding_idx": (None, int), "weight": str,
-        "frozen_rows": (None, np.ndarray), "rule": (None, {"rule": str, "sparse": str}), "state": (None, REFERENCES)}
+        "frozen_rows": (None, np.ndarray), "rule": (None, {"rule": str, "sparse": str}), "lazy": (None, LAZY)}
 CODES = {"<f4": "F32", "<f8": "F64", "<i4": "I32", "<i8": "I64", "|u1": "U8"}
-ROWS = 4096  # handled at a time where all rows must be
 
 
-class MappedParameter(Parameter):
-    """The weight of `Embedding.mapped`: a Parameter whose rows, and whose optimiser's states, are in the files of a
-    folder. `.data`, `.numpy()` and printing all values would bring the whole table into memory; lookups do not."""
+class InFiles(InMemory):
+    """The storage of a mapped table, and its reader while no row lags."""
 
-    __slots__ = ("_known", "_maps", "_philox", "folder", "kept", "resting", "table")
+    __slots__ = ("_known", "_lazy", "_maps", "_philox", "dtype", "folder", "shape", "table")
+    keeps_state = True
 
     def __init__(self, folder: str) -> None:
-        """Open the table in a folder. FormatError if something there is not what it should be."""
+        """Open what is in a folder. FormatError if something there is not what it should be."""
         self.folder = os.path.abspath(folder)
         self._maps: dict[str, Any] = {}
+        self._lazy: LazyRows | None = None
         path = os.path.join(self.folder, "table.safetensors")
         self.table, _ = read_tree(path, FORM, kind=KIND, layout=LAYOUT)
-        shape, dtype = tuple(self.table["shape"]), self.table["dtype"]
-        if len(shape) != 2 or dtype not in ("<f4", "<f8") or not 0 <= self.table["seed"] < 2**64 or \
+        self.shape, dtype = tuple(self.table["shape"]), self.table["dtype"]
+        if len(self.shape) != 2 or dtype not in ("<f4", "<f8") or not 0 <= self.table["seed"] < 2**64 or \
                 not re.fullmatch("weight_[0-9a-f]+", self.table["weight"]):
-            raise FormatError(path, "tree", f"{dtype} {shape}, seed {self.table['seed']}: no table of floats")
-        self._open(self.table["weight"], shape, dtype)
-        super().__init__(self._maps[self.table["weight"]])  # a memmap is adopted, not copied
-        self._known = self._open("known", shape[:1], "|u1")
+            raise FormatError(path, "tree", f"{dtype} {self.shape}, seed {self.table['seed']}: no table of floats")
+        self.dtype = np.dtype(dtype)
+        self._open(self.table["weight"], self.shape, dtype)
+        self._known = self._open("known", self.shape[:1], "|u1")
         self._philox = np.random.Philox(key=self.table["seed"])
-        frozen = self.table["frozen_rows"]
-        if frozen is not None:
-            self.frozen_rows = np.unpackbits(frozen, count=shape[0]).astype(bool)
-        self.resting = self._pending = Reader(self)
-        self.kept = None
+
+    def belong_to(self, p: Parameter) -> None:
+        """Be the storage of p, made of `weight`: its frozen rows, and what an optimiser has kept for it."""
+        self.p = p
+        if self.table["frozen_rows"] is not None:
+            p.frozen_rows = np.unpackbits(self.table["frozen_rows"], count=self.shape[0]).astype(bool)
         if self.table["rule"] is not None:
             try:
-                self.kept = self.table["rule"], self._restored(self.table["state"])
+                self._lazy = self._restored(self.table["lazy"])
             except ValueError as error:
-                raise FormatError(path, "tree.state", str(error)) from None
-            self.hand_to(self.kept[1].behind)
+                raise FormatError(os.path.join(self.folder, "table.safetensors"), "tree.lazy", str(error)) from None
+            p.hand_to(self._lazy if self._lazy.law is not None else None)
+
+    @property
+    def weight(self) -> Any:
+        """The mapped array (V, D), in which rows that were never stored are zeros."""
+        return self._maps[self.table["weight"]]
 
     # -- rows ----------------------------------------------------------------------------------------------------------
 
-    def stored(self, ids: Array) -> Array:
-        rows = self._data.take(ids, 0)
-        new = np.flatnonzero(self._known.take(ids) == 0)
-        if len(new):
-            rows[new] = self.first(ids[new])
-        return rows
+    @property
+    def reader(self) -> Any:
+        return self
 
-    def store(self, ids: Array, rows: Array) -> None:
-        self._data[ids] = rows
+    def take(self, ids: Array, axis: int = 0, mode: str = "raise") -> Array:
+        """Rows of ids (…) -> (…, D) as they are stored, or as they were drawn."""
+        flat = ids.reshape(-1)
+        rows = self.p._data.take(flat, 0)
+        new = np.flatnonzero(self._known.take(flat) == 0)
+        if len(new):
+            rows[new] = self.first(flat[new])
+        return rows.reshape(*ids.shape, self.shape[1])
+
+    def put(self, ids: Array, rows: Array) -> None:
+        self.p._data[ids] = rows
         self._known[ids] = 1  # after the row: a kill in between leaves a row that was never stored
 
     def first(self, ids: Array) -> Array:
@@ -95,55 +101,61 @@ class MappedParameter(Parameter):
         rows[ids == self.table["padding_idx"]] = 0
         return rows
 
-    @property
-    def data(self) -> Array:
-        """The whole table as it is now, in memory. Assigning writes every row."""
-        return cast(Array, self._pending.current())
+    def current(self) -> Array:
+        """The whole table, in memory."""
+        table = self.take(np.arange(self.shape[0]))
+        table.flags.writeable = False
+        return table
 
-    @data.setter
-    def data(self, value: Any) -> None:
-        value = np.asarray(value.data if isinstance(value, Tensor) else value)
-        if value.shape != self.shape or not np.can_cast(value.dtype, self.dtype, "same_kind"):
-            raise ValueError(f"cannot assign {value.dtype} {value.shape} to a mapped table {self.dtype} {self.shape}")
-        self._pending.commit()
-        for i in range(0, len(self), ROWS):
-            ids = np.arange(i, min(i + ROWS, len(self)))
-            self.store(ids, value[ids])
-        self.mark_changed()
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.asarray(self.current(), dtype)
 
-    def grow(self, rows: Any) -> None:
-        """Refused: make the table with the rows it may need; those that nobody touches take no room."""
-        raise ValueError("a mapped table does not grow; make one with more rows, which take no room until they are "
-                         "trained")
+    def commit(self) -> None:
+        """No row lags."""
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        raise TypeError("a mapped table is neither copied nor pickled: call flush() and copy its folder, "
-                        f"{self.folder}")
+    # -- what an optimiser does ----------------------------------------------------------------------------------------
 
-    def __repr__(self) -> str:
-        return f"MappedParameter({self.folder!r}, shape {self.shape}, {self.dtype})"
+    def gradient(self, g: Any) -> Any:
+        """A table that may be larger than memory is stepped by rows alone."""
+        if isinstance(g, RowGrad):
+            return g
+        ids = np.flatnonzero(g.any(axis=1))
+        return RowGrad(g.shape, ids, g[ids], coalesced=True)
 
-    # -- files ---------------------------------------------------------------------------------------------------------
+    def refuse_dense(self, why: str) -> None:
+        raise ValueError(f"there are no dense steps for a mapped table, which would write all of its file. {why}")
 
-    def flush(self) -> None:
-        """Force all to the disk: the rows and states, then the table's step count and what its drift has learned."""
-        for array in self._maps.values():
-            array.flush()
-        rule, state = (None, None) if self.kept is None else (self.kept[0], self.kept[1].tree())
-        frozen = None if self.frozen_rows is None else np.packbits(self.frozen_rows)
-        self.table = {**self.table, "frozen_rows": frozen, "rule": rule, "state": state}
-        write_tree(os.path.join(self.folder, "table.safetensors"), self.table, kind=KIND, layout=LAYOUT)
+    def kept(self, rule: dict[str, str]) -> LazyRows | None:
+        if self._lazy is not None and self.table["rule"] != rule:
+            raise ValueError(f"this mapped table is trained by {self.table['rule']}, and this optimiser is {rule}; "
+                             "table.weight.forget_optimizer() lets another one start afresh")
+        return self._lazy
 
-    def forget_optimizer(self) -> None:
-        """Bring all rows up to date, and let any optimiser start afresh."""
-        self.hand_to(None)
-        self.kept = None
+    def keep(self, rule: dict[str, str], lazy: LazyRows) -> None:
+        self.table["rule"], self._lazy = rule, lazy
+
+    def forget(self) -> None:
+        """Let any optimiser start afresh; all rows are up to date."""
+        if self._lazy is not None:
+            self._lazy.forgotten = True
+        self.table["rule"] = self._lazy = None
         self.flush()
         for name in [name for name in self._maps if name not in (self.table["weight"], "known")]:
             del self._maps[name]
             os.unlink(os.path.join(self.folder, f"{name}.safetensors"))
 
-    def new_state(self, name: str, shape: tuple[int, ...], dtype: Any, fill: int = 0) -> Array:
+    # -- files ---------------------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Force all to the disk: the rows and states, then the table's step count and what its law has learned."""
+        for array in self._maps.values():
+            array.flush()
+        frozen = self.p.frozen_rows
+        self.table["frozen_rows"] = None if frozen is None else np.packbits(frozen)
+        self.table["lazy"] = None if self._lazy is None else self._lazy.to_tree()
+        write_tree(os.path.join(self.folder, "table.safetensors"), self.table, kind=KIND, layout=LAYOUT)
+
+    def new_array(self, name: str, shape: tuple[int, ...], dtype: Any, fill: int = 0) -> Array:
         create(self.folder, name, shape, np.dtype(dtype).str, fill)
         return self._open(name, shape, np.dtype(dtype).str)
 
@@ -162,55 +174,77 @@ class MappedParameter(Parameter):
         self._maps[name] = array
         return array.view(np.ndarray)
 
-    def _restored(self, tree: Any) -> State:
-        """The optimiser's state, its arrays mapped. Rows that were stepped after the last flush (the process was
+    def _restored(self, tree: Any) -> LazyRows:
+        """What an optimiser has kept, its arrays mapped. Rows that were stepped after the last flush (the process was
         killed) count as stepped at that flush."""
-        tree = dict(tree)
-        for name in ("row_steps", "arrays"):
-            if tree[name] is not None:
-                tree[name] = self._mapped(tree[name])
-        if tree["behind"] is not None:
-            tree["behind"] = {**tree["behind"], "last": self._mapped(tree["behind"]["last"])}
-        for steps in (tree["row_steps"], tree["behind"] and tree["behind"]["last"]):
-            for i in range(0, 0 if steps is None else len(steps), 1 << 20):
-                block = steps[i:i + (1 << 20)]
-                if block.max() > tree["steps"]:
-                    np.minimum(block, tree["steps"], out=block)
-        return State.of(self, tree, [a.shape for a in tree["arrays"] or []])
+        tree = {**tree, **{name: self._mapped(tree[name]) for name in ("row_steps", "arrays", "last")}}
+        for steps in (tree["row_steps"], tree["last"]):
+            for some in blocks(0 if steps is None else len(steps), entries=1 << 20):
+                if steps[some].max() > tree["steps"]:
+                    np.minimum(steps[some], tree["steps"], out=steps[some])
+        return saved_rows(tree, self.p)
 
     def _mapped(self, x: Any) -> Any:
         """The array that a reference means: one of this folder, whatever folder it was written in."""
-        if isinstance(x, list):
-            return [self._mapped(reference) for reference in x]
+        if x is None or isinstance(x, list):
+            return None if x is None else [self._mapped(reference) for reference in x]
         name = re.fullmatch(r"([a-z_]+)\.safetensors", os.path.basename(x.file))
         if name is None or x.shape[:1] != self.shape[:1]:
             raise ValueError(f"{x.file} {x.shape} is no array of this table")
         return self._open(name[1], x.shape, x.dtype)
 
 
-class Reader:
-    """Who reads a mapped table while no optimiser leaves rows behind: rows as they are stored, or would be."""
+class MappedParameter(Parameter):
+    """The weight of `Embedding.mapped`: a Parameter whose rows, and whose optimiser's states, are in the files of a
+    folder. `.data`, `.numpy()` and printing all values would bring the whole table into memory; lookups do not."""
 
-    def __init__(self, p: MappedParameter) -> None:
-        self.p, self.shape, self.dtype = p, p.shape, p.dtype
+    __slots__ = ("_files",)
 
-    def first(self, ids: Array) -> Array:
-        """The rows (U, D) as they were made."""
-        return self.p.first(ids)
+    def __init__(self, folder: str) -> None:
+        """Open the table in a folder. FormatError if something there is not what it should be."""
+        self._files = InFiles(folder)
+        super().__init__(self._files.weight)  # a memmap is adopted, not copied
+        self._reader = self._files
+        self._files.belong_to(self)
 
-    def take(self, ids: Array, axis: int = 0, mode: str = "raise") -> Array:
-        return self.p.stored(ids.reshape(-1)).reshape(*ids.shape, self.shape[1])
+    @property
+    def storage(self) -> InFiles:
+        return self._files
 
-    def current(self) -> Array:
-        table = self.p.stored(np.arange(len(self.p)))
-        table.flags.writeable = False
-        return table
+    @property
+    def data(self) -> Array:
+        """The whole table as it is now, in memory. Assigning writes every row."""
+        return cast(Array, self._reader.current())
 
-    def commit(self) -> None:
-        """Nothing is behind."""
+    @data.setter
+    def data(self, value: Any) -> None:
+        value = np.asarray(value.data if isinstance(value, Tensor) else value)
+        if value.shape != self.shape or not np.can_cast(value.dtype, self.dtype, "same_kind"):
+            raise ValueError(f"cannot assign {value.dtype} {value.shape} to a mapped table {self.dtype} {self.shape}")
+        self.commit()
+        for some in blocks(*value.shape):
+            self.storage.put(np.arange(some.start, some.stop), value[some])
+        self.mark_changed()
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return np.asarray(self.current(), dtype)
+    def restore(self, stored: Any, frozen_rows: Any, lazy: Any = None) -> None:
+        """Nothing: the files of the table have it all."""
+
+    def forget_optimizer(self) -> None:
+        """Bring all rows up to date, and let any optimiser start afresh."""
+        self.hand_to(None)
+        self.storage.forget()
+
+    def grow(self, rows: Any) -> None:
+        """Refused: make the table with the rows it may need; those that nobody touches take no room."""
+        raise ValueError("a mapped table does not grow; make one with more rows, which take no room until they are "
+                         "trained")
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError("a mapped table is neither copied nor pickled: call flush() and copy its folder, "
+                        f"{self.storage.folder}")
+
+    def __repr__(self) -> str:
+        return f"MappedParameter({self.storage.folder!r}, shape {self.shape}, {self.dtype})"
 
 
 def create(folder: str, name: str, shape: tuple[int, ...], dtype: str, fill: int = 0) -> None:
@@ -243,14 +277,14 @@ def open_mapped(folder: str | os.PathLike[str], shape: tuple[int | None, int | N
         frozen = None if padding_idx is None else np.packbits(np.arange(V) == padding_idx)
         seed = int(fresh_rng().integers(2**63)) if seed is None else seed
         table = {"shape": [V, D], "dtype": kind, "std": float(std), "seed": seed, "padding_idx": padding_idx,
-                 "weight": weight, "frozen_rows": frozen, "rule": None, "state": None}
+                 "weight": weight, "frozen_rows": frozen, "rule": None, "lazy": None}
         # Last, so that a table of which only part was made is none, and is made again.
         write_tree(os.path.join(folder, "table.safetensors"), table, kind=KIND, layout=LAYOUT)
     p = MappedParameter(folder)
     wrong = [f"{what} is {there}, not {asked}" for what, asked, there in (
         ("num_embeddings", shape[0], p.shape[0]), ("embedding_dim", shape[1], p.shape[1]),
-        ("seed", seed, p.table["seed"]), ("padding_idx", as_row(padding_idx, len(p)), p.table["padding_idx"]))
-        if asked not in (None, there)]
+        ("seed", seed, p.storage.table["seed"]), ("padding_idx", as_row(padding_idx, len(p)),
+                                                  p.storage.table["padding_idx"])) if asked not in (None, there)]
     if wrong:
         raise ValueError(f"there is a table in {folder} already, and its {', its '.join(wrong)}")
     return p

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ..core import Array, Parameter, RowGrad
+from ..core import Array, Parameter, Record, RowGrad, blocks
 
-ROWS = 4096  # measured at a time
 LARGE_SHARE = 0.5  # of rows that never moved: worth a warning
 
 
-class RowReport:
+class RowReport(Record):
     """The rows of one table over a run of training.
 
     updates (V,)   steps at which a row had a gradient
@@ -22,56 +21,64 @@ class RowReport:
                    row began); 0 for rows never touched
 
     A row that was never touched still has the random numbers it was made with, and similarities with it mean nothing.
+    What is kept grows with the rows that were touched, n of them: ids (n,), times (n,) each was updated, and first
+    (n, D), where its first update found it. Of a storage that knows how rows began, `first` is (n, 0).
     """
+
+    FIELDS: ClassVar = {"ids": np.dtype(np.int64), "times": np.dtype(np.int64), "first": np.ndarray}
 
     def __init__(self, name: str, p: Parameter) -> None:
         self.name, self.p = name, p
         self._slot = np.zeros(len(p), np.int32)  # 0: never touched, k: its numbers stand at k - 1 below
-        self._ids = np.zeros(0, np.int64)
-        self._updates = np.zeros(0, np.int64)
-        # Of a table that may be larger than memory nothing is kept: its first rows can be made again.
-        self._first = np.zeros((0, *(p.shape[1:] if p.resting is None else [0])), p.dtype)
-        self._count = 0
+        self._count = 0  # of those, n; the arrays have room for more
+        self.ids, self.times = np.zeros((2, 0), np.int64)
+        self.first = np.zeros((0, *(p.shape[1:] if p.storage.first is None else [0])), p.dtype)
 
     def note(self, ids: Array) -> None:
         """A step is about to update these rows, each named once."""
-        new = ids[self._slot[ids] == 0]
+        slots = self._slot.take(ids)
+        new = ids[slots == 0]
         if len(new):
             start, self._count = self._count, self._count + len(new)
-            if self._count > len(self._ids):
-                room = min(2 * self._count, len(self.p))
-                self._ids, self._updates, self._first = (
-                    np.concatenate([a, np.zeros((room - len(a), *a.shape[1:]), a.dtype)])
-                    for a in (self._ids, self._updates, self._first))
+            if self._count > len(self.ids):
+                self._have_room(min(2 * self._count, len(self.p)))
             self._slot[new] = np.arange(start, self._count) + 1
-            self._ids[start:self._count] = new
-            if self.p.resting is None:
-                self._first[start:self._count] = self.p.rows().take(new, axis=0, mode="clip")
-        self._updates[self._slot[ids] - 1] += 1
+            self.ids[start:self._count] = new
+            if self.first.size and self.p.lazy is None:
+                self.first[start:self._count] = self.p.rows().take(new, axis=0, mode="clip")
+            elif self.first.size:  # ask for all that the step will ask for, so that they are caught up once
+                self.first[start:self._count] = self.p.rows().take(ids)[slots == 0]
+            slots = self._slot.take(ids)
+        self.times[slots - 1] += 1
 
-    def tree(self) -> dict[str, Array]:
-        """The rows touched, how often, and where their first update found them, for a checkpoint."""
-        return {"ids": self._ids[:self._count], "updates": self._updates[:self._count],
-                "first": self._first[:self._count]}
+    def _have_room(self, n: int) -> None:
+        """Room for n rows, those that are there first."""
+        for name in self.FIELDS:
+            array = getattr(self, name)
+            room = np.zeros((n, *array.shape[1:]), array.dtype)
+            room[:min(n, len(array))] = array[:n]
+            setattr(self, name, room)
 
-    @classmethod
-    def of(cls, name: str, p: Parameter, tree: dict[str, Array]) -> RowReport:
-        """The report of p that `tree` tells of; ValueError if it cannot be of p."""
-        ids, updates, n = tree["ids"], tree["updates"], tree["ids"].size
-        width = p.shape[1:] if p.resting is None else (0,)
-        if p.ndim == 0 or not ids.shape == updates.shape == (n,) or tree["first"].shape != (n, *width) or \
-                tree["first"].dtype != p.dtype or len(np.unique(ids)) < n or \
-                (n and not (0 <= ids.min() <= ids.max() < len(p) and updates.min() > 0)):
-            raise ValueError(f"the row report that was saved is not of {name}, {p.shape}")
-        report = cls(name, p)
-        report._slot[ids] = np.arange(n) + 1
-        report._ids, report._updates, report._first, report._count = ids, tree["updates"], tree["first"], n
-        return report
+    def to_tree(self) -> dict[str, Any]:
+        """The rows touched, how often, and where their first update found them."""
+        self._have_room(self._count)
+        return super().to_tree()
+
+    def check(self) -> None:
+        """ValueError if what a file says is not of this parameter."""
+        p, n = self.p, len(self.ids.ravel())
+        width = p.shape[1:] if p.storage.first is None else (0,)
+        if p.ndim == 0 or not self.ids.shape == self.times.shape == (n,) or self.first.shape != (n, *width) or \
+                self.first.dtype != p.dtype or len(np.unique(self.ids)) < n or \
+                (n and not (0 <= self.ids.min() <= self.ids.max() < len(p) and self.times.min() > 0)):
+            raise ValueError(f"the row report that was saved is not of {self.name}, {p.shape}")
+        self._slot, self._count = np.zeros(len(p), np.int32), n
+        self._slot[self.ids] = np.arange(n) + 1
 
     @property
     def updates(self) -> Array:
         updates = np.zeros(len(self._slot), np.int64)
-        updates[self._ids[:self._count]] = self._updates[:self._count]
+        updates[self.ids[:self._count]] = self.times[:self._count]
         return updates
 
     @property
@@ -82,10 +89,9 @@ class RowReport:
     @property
     def drift(self) -> Array:
         drift = np.zeros(len(self._slot))
-        for i in range(0, self._count, ROWS):
-            part = slice(i, min(i + ROWS, self._count))
-            ids = self._ids[part]
-            first = self._first[part] if self.p.resting is None else self.p.resting.first(ids)
+        for some in blocks(self._count, self.p.size // len(self.p)):
+            ids = self.ids[some]
+            first = self.first[some] if self.p.storage.first is None else self.p.storage.first(ids)
             drift[ids] = np.linalg.norm(self.p.rows().take(ids, axis=0, mode="clip") - first, axis=1)
         return drift
 
@@ -126,20 +132,22 @@ class RowTracker:
             if isinstance(g, RowGrad) and p.requires_grad:
                 p.grad = g = g.coalesce()  # the step will want it so, too
                 ids = g.ids if p.frozen_rows is None else g.ids[~p.frozen_rows[g.ids]]
-                self._reports.setdefault(name, RowReport(name, p)).note(ids)
+                if name not in self._reports:
+                    self._reports[name] = RowReport(name, p)
+                self._reports[name].note(ids)
             elif g is not None and name in self._reports:
                 self._reports[name].note(np.arange(len(p)))
 
-    def tree(self) -> dict[str, Any]:
+    def to_tree(self) -> dict[str, Any]:
         """All reports, for a checkpoint."""
-        return {name: report.tree() for name, report in self._reports.items()}
+        return {name: report.to_tree() for name, report in self._reports.items()}
 
     def reports_of(self, tree: dict[str, Any]) -> dict[str, RowReport]:
         """The reports that `tree` tells of; ValueError for one that is of no parameter here."""
         parameters = dict(self._parameters)
         if not set(tree) <= set(parameters):
             raise ValueError(f"row reports were saved of {sorted(tree)}, and there are {sorted(parameters)}")
-        return {name: RowReport.of(name, parameters[name], report) for name, report in tree.items()}
+        return {name: RowReport.from_tree(report, name=name, p=parameters[name]) for name, report in tree.items()}
 
     def use(self, reports: dict[str, RowReport]) -> None:
         """Go on with these."""

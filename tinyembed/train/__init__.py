@@ -1,8 +1,24 @@
-"""The training loop, what it takes to stop and go on, and to train in several processes."""
+"""The training loop; and, loaded on first use, what it takes to stop and go on, and to train in several processes."""
 
-from .checkpoint import load_checkpoint, save_checkpoint
-from .group import Group
-from .loop import History, evaluate, fit
-from .parallel import launch
+from __future__ import annotations
 
-__all__ = ["Group", "History", "evaluate", "fit", "launch", "load_checkpoint", "save_checkpoint"]
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from .history import History
+from .loop import evaluate, fit, train_step
+
+if TYPE_CHECKING:
+    from .checkpoint import load_checkpoint, save_checkpoint
+    from .group import Group
+    from .parallel import launch
+
+__all__ = ["Group", "History", "evaluate", "fit", "launch", "load_checkpoint", "save_checkpoint", "train_step"]
+
+_LATER = {"Group": "group", "launch": "parallel", "load_checkpoint": "checkpoint", "save_checkpoint": "checkpoint"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)
+    raise AttributeError(f"module 'tinyembed.train' has no attribute {name!r}")

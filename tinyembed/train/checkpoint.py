@@ -1,7 +1,7 @@
 """One file from which a run goes on as if it had never stopped.
 
-What is stored is what is stored: raw rows, with the steps at which those that are behind were left, and not the values
-that a reader would see. Computing those would round; and a resumed run is to end with the same bytes.
+Rows are saved as stored, with the steps that lazy ones are stored as of, and not as a reader would see them: computing
+those values would round, and a resumed run is to end with the same bytes.
 """
 
 from __future__ import annotations
@@ -13,22 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Parameter, restore_seed, seed_state
-from ..files import FileReference, FormatError, read_tree, write_tree
-from ..optim import Optimizer
-from ..rows.report import RowTracker
-from ..rows.state import STATE, State
+from ..core import FileReference, Parameter, restore_seed, seed_state
+from ..files import FormatError, read_tree, write_tree
+from ..optim import OPTIMIZER, Optimizer, optimizer_tree, restore_optimizer
+from ..rows import RowReport, RowTracker, saved_rows
+from .history import COUNT, History, Mean
 from .place import Epochs, check_states, restore, states
 
-KIND, LAYOUT = "tinyembed checkpoint", 1
-COUNT, WORD, BIG = range(2**53), range(2**32), range(2**1300)
-ROWS = {"ids": np.dtype(np.int64), "updates": np.dtype(np.int64), "first": np.ndarray}
-RUN = {"steps": COUNT, "epoch": COUNT, "done": COUNT, "batches": (None, COUNT), "mean": {"sum": float, "count": COUNT},
-       "train": np.dtype(float), "held_out": np.dtype(float), "rows": {str: ROWS}, "before": {str: {str: object}},
-       "now": {str: {str: object}}, "seed": (None, {"entropy": (BIG, [BIG]), "spawned": WORD})}
+KIND, LAYOUT = "tinyembed checkpoint", 2
+WORD, BIG = range(2**32), range(2**1300)
+RUN = {"steps": COUNT, "train": np.dtype(float), "held_out": np.dtype(float), "mean": Mean, "rows": {str: RowReport},
+       "batches": (None, COUNT), "place": Epochs, "now": {str: {str: object}},
+       "seed": (None, {"entropy": (BIG, [BIG]), "spawned": WORD})}
 FORM = {"model": {str: {"stored": (np.ndarray, FileReference), "frozen_rows": (None, np.dtype(bool)), "trains": bool}},
-        "optimizer": (None, {"rule": str, "sparse": str, "scale": float, "groups": [{str: object}],
-                             "states": [(None, STATE)], "names": [[str]]}),
+        "optimizer": (None, {**OPTIMIZER, "names": [[str]]}),
         "run": (None, RUN), "about": object}
 
 
@@ -87,18 +85,17 @@ def write(path: str | os.PathLike[str], model: Any, optimizer: Optimizer | None,
     """`save_checkpoint`, with the state of a run besides."""
     parameters = dict(model.named_parameters())
     names = {id(p): name for name, p in parameters.items()}
-    state, kept = None, []
+    state: Any = None
     if optimizer is not None:
         if any(id(p) not in names for p in optimizer.params):
             raise ValueError("the optimiser drives a parameter that is not the model's; a checkpoint is of one model")
-        state = {**optimizer.tree(), "names": [[names[id(p)] for p in o.params] for o in optimizer.groups]}
-        kept = [s.behind for s in optimizer.state]
+        state = {**optimizer_tree(optimizer), "names": [[names[id(p)] for p in o.params] for o in optimizer.groups]}
     for p in parameters.values():
-        if p.resting is not None:
-            p.flush()
-    # Rows that another optimiser than this one left behind are of no use without it: of those, what a reader sees.
-    tensors = {name: {"stored": p._data if p._pending in (None, p.resting, *kept) else p.data,
-                      "frozen_rows": p.frozen_rows, "trains": p.requires_grad} for name, p in parameters.items()}
+        p.storage.flush()
+    # Rows that lag by another optimiser's doing are of no use without it: of those, what a reader sees.
+    mine = [None, *(optimizer.state if optimizer is not None else [])]
+    tensors = {name: {"stored": p.storage.all() if p.lazy in mine else p.data, "frozen_rows": p.frozen_rows,
+                      "trains": p.requires_grad} for name, p in parameters.items()}
     write_tree(path, {"model": tensors, "optimizer": state, "run": run, "about": about}, kind=KIND,
                layout=LAYOUT)
 
@@ -120,8 +117,9 @@ def check_model(path: Any, tree: Any, model: Any) -> None:
     mine, theirs = dict(model.named_parameters()), tree["model"]
     wrong = [f"missing {name}" for name in mine if name not in theirs]
     wrong += [f"unexpected {name}" for name in theirs if name not in mine]
-    wrong += [f"{name} is {_title(theirs[name]['stored'])}, should be {_title(FileReference.of(p._data) or p._data)}"
-              for name, p in mine.items() if name in theirs and not _fits(p, theirs[name]["stored"])]
+    wrong += [f"{name} is {_title(theirs[name]['stored'])}, should be "
+              f"{_title(p.storage.reference() or p.storage.all())}" for name, p in mine.items()
+              if name in theirs and not _fits(p, theirs[name]["stored"])]
     if wrong:
         raise ValueError(f"{os.fspath(path)} is not of this model: {'; '.join(wrong)}")
 
@@ -131,7 +129,7 @@ def put_back(path: Any, tree: Any, model: Any, optimizer: Optimizer | None, resu
     it, but with `resume`."""
     check_model(path, tree, model)
     mine, theirs, state = dict(model.named_parameters()), tree["model"], tree["optimizer"]
-    behind: dict[str, Any] = {}
+    lazy: dict[str, Any] = {}
     if optimizer is not None:
         if state is None:
             raise ValueError(f"{os.fspath(path)} was saved without an optimiser")
@@ -139,21 +137,21 @@ def put_back(path: Any, tree: Any, model: Any, optimizer: Optimizer | None, resu
         driven = [[names.get(id(p)) for p in o.params] for o in optimizer.groups]
         if driven != state["names"]:
             raise ValueError(f"{os.fspath(path)} has the optimiser of {state['names']}; here it is of {driven}")
-        optimizer.restore(state)
-        behind = {names[id(p)]: s.behind for p, s in zip(optimizer.params, optimizer.state)}
+        restore_optimizer(optimizer, state)
+        lazy = {names[id(s.p)]: s for s in optimizer.state}
     elif state is not None:
         flat = [name for group in state["names"] for name in group]
         if len(flat) != len(state["states"]) or not set(flat) <= set(mine) or len(set(flat)) < len(flat):
             raise FormatError(path, "tree.optimizer.names", "are not those of the parameters")
         for name, saved in zip(flat, state["states"]):
-            if saved is not None and saved["behind"] is not None:
-                behind[name] = State.of(mine[name], saved, [mine[name].shape for _ in saved["arrays"] or []]).behind
+            if saved is not None:
+                lazy[name] = saved_rows(saved, mine[name])
     for name, p in mine.items():
-        stored, mask = theirs[name]["stored"], p.frozen_rows
-        if p.resting is None:
-            p.restore(stored if isinstance(stored, np.ndarray) else None, theirs[name]["frozen_rows"], behind.get(name))
-            if not resume:
-                p.frozen_rows = mask  # rows that are behind come up to date first, but for those frozen then
+        stored, mask, rows = theirs[name]["stored"], p.frozen_rows, lazy.get(name)
+        p.restore(stored if isinstance(stored, np.ndarray) else None, theirs[name]["frozen_rows"],
+                  rows if rows is not None and rows.law is not None else None)
+        if not resume:
+            p.frozen_rows = mask  # rows that lag come up to date first, but for those frozen then
         if resume:
             p.requires_grad = theirs[name]["trains"]
         if optimizer is None:
@@ -163,8 +161,8 @@ def put_back(path: Any, tree: Any, model: Any, optimizer: Optimizer | None, resu
 class RunFile:
     """The checkpoint of a run of `fit`: the place in the data, the generators and what was measured so far, too."""
 
-    def __init__(self, path: str | os.PathLike[str], model: Any, optimizer: Optimizer, data: Epochs, history: Any,
-                 mean: Any, tracker: RowTracker, about: Any, writes: bool = True) -> None:
+    def __init__(self, path: str | os.PathLike[str], model: Any, optimizer: Optimizer, data: Epochs, history: History,
+                 mean: Mean, tracker: RowTracker, about: Any, writes: bool = True) -> None:
         self.path, self.model, self.optimizer, self.about = path, model, optimizer, about
         self.data, self.history, self.mean, self.tracker = data, history, mean, tracker
         self.writes = writes  # of a group of processes one does
@@ -176,10 +174,10 @@ class RunFile:
         history, data = self.history, self.data
         if self.saved == history.steps or not self.writes:
             return
-        run = {"steps": history.steps, "epoch": data.epoch, "done": data.done, "batches": self.length,
-               "mean": {"sum": self.mean.sum, "count": self.mean.count}, "before": data.before,
-               "now": states(data.generators), "seed": seed_state(), "rows": self.tracker.tree(),
-               "train": np.array(history.train, np.float64), "held_out": np.array(history.held_out, np.float64)}
+        run = {"steps": history.steps, "train": np.array(history.train, np.float64),
+               "held_out": np.array(history.held_out, np.float64), "mean": self.mean.to_tree(),
+               "rows": self.tracker.to_tree(), "batches": self.length, "place": data.to_tree(),
+               "now": states(data.generators), "seed": seed_state()}
         write(self.path, self.model, self.optimizer, run, self.about)
         self.saved = history.steps
 
@@ -195,17 +193,17 @@ class RunFile:
         if run["batches"] != self.length:
             raise ValueError(f"{os.fspath(self.path)} was made with {run['batches']} batches in a pass, and there are "
                              f"{self.length}: it must be the same data")
-        if self.length is not None and run["done"] > self.length:
-            raise FormatError(self.path, "tree.run.done", f"{run['done']} batches done of {self.length}")
+        place = Epochs.from_tree(run["place"], batches=data.batches, epochs=data.epochs, generators=data.generators)
+        if self.length is not None and place.done > self.length:
+            raise FormatError(self.path, "tree.run.place.done", f"{place.done} batches done of {self.length}")
         measured = {name: _pairs(self.path, name, run[name]) for name in ("train", "held_out")}
-        check_states(data.generators, run["before"])
         check_states(data.generators, run["now"])
-        reports = self.tracker.reports_of(run["rows"])
+        mean, reports = Mean.from_tree(run["mean"]), self.tracker.reports_of(run["rows"])
         put_back(self.path, tree, self.model, self.optimizer, resume=True)
         restore(data.generators, run["now"])
         restore_seed(run["seed"])
-        data.epoch, data.done, data.before = run["epoch"], run["done"], run["before"]
-        self.mean.sum, self.mean.count = run["mean"]["sum"], run["mean"]["count"]
+        vars(data).update(vars(place))
+        vars(self.mean).update(vars(mean))
         self.tracker.use(reports)
         history.steps = self.saved = run["steps"]
         vars(history).update(measured)
@@ -221,8 +219,8 @@ def _pairs(path: Any, name: str, array: Any) -> list[tuple[int, float]]:
 
 
 def _fits(p: Parameter, stored: Any) -> bool:
-    reference = FileReference.of(p._data)
-    if isinstance(stored, FileReference) or p.resting is not None:
+    if isinstance(stored, FileReference) or p.storage.keeps_state:
+        reference = p.storage.reference()
         return reference is not None and reference.same(stored)
     return bool(stored.shape == p.shape and stored.dtype == p.dtype)
 

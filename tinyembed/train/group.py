@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 
 from ..core import Array, Parameter, RowGrad
-from .place import as_tuple
+from .loop import Alone
+from .place import as_tuple, restore, states
 
 SPIN, NAP = 1e-3, 50e-6  # seconds of looking again and again; of sleep between two looks after that
 # In a rank's line of the table: how often it has spoken, whether it has returned, whether it is to stop, and, in two
@@ -34,10 +35,11 @@ NONE, DENSE, ROWS = 0, 1, 2  # kinds of gradients
 let_others_run = getattr(os, "sched_yield", lambda: time.sleep(0))
 
 
-class Group:
+class Group(Alone):
     """The processes that train together, seen from one of them: `rank` of 0 … size-1.
 
-    `launch` makes them. Group() is a process by itself, for which all this does nothing.
+    `launch` makes them. Group() is a process by itself, for which all this does nothing. `interrupted` says whether
+    somebody has pressed Ctrl-C where `launch` waits: the same in all ranks, as of their last sum.
 
     >>> Group().size, Group(rank=1, size=2).part((np.arange(5), np.arange(5)))
     (1, (array([2, 3, 4]), array([2, 3, 4])))
@@ -45,20 +47,19 @@ class Group:
 
     def __init__(self, rank: int = 0, size: int = 1, folder: str = "") -> None:
         self.rank, self.size, self._folder, self._turn, self._seen = rank, size, folder, 0, 0
+        self.interrupted = False
+        self._generators: dict[str, np.random.Generator] = {}
         self._maps: dict[tuple[int, int], Any] = {}  # (rank, side) -> the bytes of a file
         self._lock = threading.Lock()  # for _fence
         self._lock.acquire()
         if folder:
             self._table = np.asarray(np.memmap(os.path.join(folder, "table"), np.int64, "r+", shape=(size, COLUMNS)))
 
-    @property
-    def interrupted(self) -> bool:
-        """Whether somebody has pressed Ctrl-C where `launch` waits."""
-        return self.size > 1 and bool(self._table[self.rank, STOP])
-
-    def interrupt(self) -> None:
-        """Ask all ranks to stop; `fit` does after the same step in each."""
+    def interrupt(self) -> bool:
+        """Ask all ranks to stop; `fit` does after the same step in each. Whether they had not been asked before."""
+        new = not self._table[self.rank, STOP]
         self._table[:, STOP] = 1
+        return bool(new)
 
     def leave(self) -> None:
         """Say that this rank has returned, so that nobody waits for it."""
@@ -80,9 +81,18 @@ class Group:
         n = len(batch[0])
         return tuple(x[self.rank * n // self.size:(self.rank + 1) * n // self.size] for x in batch)
 
-    def parts(self, batches: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
-        """`part` of each batch, but for those of which this rank gets no example."""
-        return (part for part in map(self.part, batches) if self.size == 1 or len(part[0]))
+    def parts(self, batches: Iterable[Any], alike: bool = False) -> Iterator[tuple[Any, ...]]:
+        """`part` of each batch, but for those of which this rank gets no example. Until the last one is done the
+        generators that are to be kept alike draw for this rank alone, or with alike=True for all."""
+        if self.size == 1:
+            yield from map(as_tuple, batches)
+            return
+        with alike_after(self._generators, None if alike else self.rank):
+            yield from (part for part in map(self.part, batches) if len(part[0]))
+
+    def keep_alike(self, generators: dict[str, np.random.Generator]) -> None:
+        """The generators that are alike in all ranks, and are to be so after each step again."""
+        self._generators = generators
 
     def all_reduce(self, *numbers: float) -> tuple[float, ...]:
         """The sum over all ranks of each number, the same in all. All must call it; nobody returns before all have."""
@@ -101,8 +111,9 @@ class Group:
         kinds = [NONE if g is None else ROWS if isinstance(g, RowGrad) else DENSE for g in mine]
         flat = np.concatenate([np.zeros(0, np.float32), *(g.reshape(-1) for g in mine if isinstance(g, np.ndarray))])
         rows = [x for g in mine if isinstance(g, RowGrad) for x in (g.ids, g.rows)]
-        said = self._exchange(np.array([len(params), len(numbers), self._seen], np.int64), np.array(numbers, float),
-                              np.array(kinds, int), flat, *rows)
+        terms = np.array([*numbers, self._table[self.rank, STOP]], float)
+        said = self._exchange(np.array([len(params), len(numbers), self._seen], np.int64), terms, np.array(kinds, int),
+                              flat, *rows)
         if any((of_rank[0] != said[0][0]).any() for of_rank in said):
             raise RuntimeError("the ranks have other gradients, numbers or batches (their checksum), "
                                f"{[of_rank[0].tolist() for of_rank in said]}: all must take the same steps, with data "
@@ -123,7 +134,9 @@ class Group:
                 pairs = [(next(arrays), next(arrays)) for arrays, kind in zip(left, kinds) if kind == ROWS]
                 ids, summands = (np.concatenate(x) for x in zip(*pairs))
                 p.grad = RowGrad((p.shape[0], p.shape[1]), ids, summands.astype(p.dtype, copy=False)).coalesce()
-        return tuple(reduce(add, [of_rank[1] for of_rank in said]).tolist())
+        *sums, stop = reduce(add, [of_rank[1] for of_rank in said]).tolist()
+        self.interrupted = stop > 0
+        return tuple(sums)
 
     def all_gather(self, x: Any) -> Array:
         """The arrays of all ranks, one behind the other along their first axis: the same in all, who all must call it.
@@ -138,9 +151,9 @@ class Group:
             return
         crc = 0
         for p in params:
-            if p.resting is not None:
+            if p.storage.keeps_state:
                 raise ValueError("a mapped table belongs to one process; several would write to its file")
-            crc = zlib.crc32(np.ascontiguousarray(p._data).data, crc)
+            crc = zlib.crc32(np.ascontiguousarray(p.storage.all()).data, crc)
         if len(set(self.all_gather([crc]).tolist())) > 1:
             raise ValueError("the processes start with different parameters: make the model with the same seed in each")
 
@@ -210,6 +223,29 @@ class Group:
         if known is None or known.size != self._table[rank, SIZES + side]:
             known = self._maps[rank, side] = np.asarray(np.memmap(self._path(rank, side), np.uint8, "r+"))
         return known
+
+
+@contextlib.contextmanager
+def alike_after(generators: dict[str, np.random.Generator], rank: int | None = None) -> Iterator[None]:
+    """For generators that are alike in several processes: within, they draw for this rank alone (None: alike in all),
+    and after it they are alike again, however much each has drawn.
+
+    >>> here, there = (np.random.default_rng(5) for _ in range(2))
+    >>> with alike_after({"rng": here}, 0), alike_after({"rng": there}, 1):
+    ...     apart = bool(here.random() != there.random()), there.random(9)
+    >>> apart[0], bool(here.random() == there.random())
+    (True, True)
+    """
+    seeds = {name: int(generator.integers(2**63)) for name, generator in generators.items()}
+    after = states(generators)
+    if rank is not None:
+        for name, generator in generators.items():
+            bits: Any = type(generator.bit_generator)
+            generator.bit_generator.state = bits([seeds[name], rank]).state
+    try:
+        yield
+    finally:
+        restore(generators, after)
 
 
 def new_table(folder: str, size: int) -> None:

@@ -1,50 +1,97 @@
-"""The one training loop: a true loss, clipping, bad steps named before they do harm, a Ctrl-C that breaks no step."""
+"""The one training loop: a true loss, clipping, bad steps named before they do harm, a Ctrl-C that breaks no step.
+
+`train_step` is what training is; `fit` says when, how long, and what is kept.
+"""
 
 from __future__ import annotations
 
 import math
 import os
-import signal
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 from ..core import RowGrad, Tensor, no_grad, norm
 from ..optim import Optimizer, clip_grad_norm
-from ..rows.report import RowReport, RowTracker
-from .checkpoint import RunFile, save_checkpoint
-from .group import Group
-from .place import Epochs, alike_after, generators_in
+from .history import History, Mean
+from .place import Epochs, as_tuple, generators_in
+from .progress import Progress, interrupts
 
 Loss = Callable[..., Tensor]
-STOPPING = "stopping after this step; press Ctrl-C again to stop at once"
 
 
-@dataclass
-class History:
-    """What a run of `fit` has measured.
+def train_step(model: Any, batches: Iterable[Any], optimizer: Optimizer, loss: Loss | None = None,
+               clip_norm: float | None = None, group: Any = None) -> tuple[float, int]:
+    """One step of the optimiser for all these batches: (the sum of their losses over the examples, how many these are).
 
-    train      (step, float64 mean loss over the examples since the entry before), one entry every `every` steps
-    held_out   (step, float64 mean loss over the held-out batches), at the same steps and at the end
-    rows       for each table that was looked up, which rows were touched, how often, and how far they moved
+    The gradient is that of the mean over the examples of all batches. The arguments are those of `fit`.
+    FloatingPointError if the loss or a gradient is not finite; then nothing has been changed.
+
+    >>> import numpy as np, tinyembed as te
+    >>> model = te.nn.Linear(1, 1)
+    >>> adam, batch = te.optim.Adam(model.parameters(), lr=0.1), (np.float32([[0], [1]]), np.float32([[1], [3]]))
+    >>> losses = [train_step(model, [batch], adam, loss=lambda m, x, y: te.ops.mse(m(x), y))[0] for _ in range(300)]
+    >>> losses[-1] < 1e-3 < losses[0], model.weight.data.round(1)
+    (True, array([[2.]], dtype=float32))
     """
+    group = Alone() if group is None else group
+    batches = [as_tuple(batch) for batch in batches]
+    model.zero_grad()
+    optimizer.zero_grad()
+    count = sum(map(examples_in, batches))
+    total = 0.0
+    for part in group.parts(batches):
+        value = _single((_model_loss if loss is None else loss)(model, *part))
+        n = examples_in(part)
+        total += value.item() * n
+        if not math.isfinite(total):
+            break  # the other ranks see it in the sum below
+        (value if n == count else value * (n / count)).backward()
+    total, = group.sum_gradients(optimizer.params, total)
+    _refuse_unless_finite(model, optimizer, total / max(count, 1), clip_norm)  # before anything has changed
+    optimizer.step()
+    return total, count
 
-    train: list[tuple[int, float]] = field(default_factory=list)
-    held_out: list[tuple[int, float]] = field(default_factory=list)
-    rows: list[RowReport] = field(default_factory=list)
-    steps: int = 0
-    seconds: float = 0.0
-    interrupted: bool = False
 
-    def since_best(self) -> int:
-        """How many entries of held_out come after the one with the lowest loss."""
-        losses = [math.inf if math.isnan(loss) else loss for _, loss in self.held_out]
-        return len(losses) - 1 - losses.index(min(losses)) if losses else 0
+def examples_in(batch: tuple[Any, ...]) -> int:
+    """How many examples a batch has: the length of the last of its items that has one, since targets stand last. Of
+    (ids, offsets, y), bags of ids end to end, the first has the length of all bags together. Of a dict: of its values.
+    One, if no item has a length.
+
+    >>> examples_in(([7, 3, 5, 5], [0, 3], [1.0, 0.0]))
+    2
+    """
+    for x in reversed(batch):
+        if isinstance(x, dict):
+            return examples_in(tuple(x.values()))
+        if hasattr(x, "__len__") and getattr(x, "shape", True) != ():
+            return len(x)
+    return 1
+
+
+class Alone:
+    """The processes that train together, where there is one. `Group` (group.py) is the same for several."""
+
+    rank, size, interrupted = 0, 1, False
+
+    def parts(self, batches: Iterable[Any], alike: bool = False) -> Iterator[tuple[Any, ...]]:
+        """What this process takes of each batch."""
+        return map(as_tuple, batches)
+
+    def sum_gradients(self, params: Iterable[Any], *numbers: float) -> tuple[float, ...]:
+        """Make the gradient of each parameter the sum over all processes, and return that of each number."""
+        return numbers
+
+    def all_reduce(self, *numbers: float) -> tuple[float, ...]:
+        """The sum of each number over all processes, which wait for each other here."""
+        return numbers
+
+    def check(self, params: Iterable[Any]) -> None:
+        """ValueError if the processes start with different parameters."""
+
+    def keep_alike(self, generators: dict[str, Any]) -> None:
+        """Which generators each process draws from by itself within a step, and are alike in all after it."""
 
 
 def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss | None = None,
@@ -52,7 +99,7 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
         clip_norm: float | None = None, schedule: Callable[[int], float] | None = None,
         accumulate: int = 1, patience: int | None = None, best: str | os.PathLike[str] | None = None,
         progress: bool = True, checkpoint: str | os.PathLike[str] | None = None, resume: bool = False,
-        about: Any = None, group: Group | None = None) -> History:
+        about: Any = None, group: Any = None) -> History:
     """Train: for each batch, loss, backward, clipping, step.
 
     batches     re-iterable; each batch a tuple of arrays whose first axis are the examples, such as `NextTokenBatches`
@@ -97,70 +144,55 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
     >>> model.weight.data.round(2), history.steps
     (array([[2.]], dtype=float32), 500)
     """
+    from ..rows import RowTracker  # the report, and the files below, are no part of the loop
     if every < 1 or any(n is not None and n < 0 for n in (steps, epochs)):
         raise ValueError(f"every must be at least 1, steps and epochs at least 0; got {every}, {steps}, {epochs}")
-    if steps is None and epochs is None:
-        epochs = 1
     if accumulate < 1 or (patience is not None and patience < 1):
         raise ValueError(f"accumulate and patience are 1 or more, not {accumulate} and {patience}")
     if held_out is None and (patience is not None or best is not None):
         raise ValueError("patience and best go by the loss on held_out batches, and there are none")
-    totals = [steps, None]
-    if epochs is not None and isinstance(batches, Sized):
-        totals[1] = -(-epochs * len(batches) // accumulate)
-    loss_of, group = _model_loss if loss is None else loss, Group() if group is None else group
-    history, mean, began, tracker = History(), _Mean(), time.monotonic(), RowTracker(model.named_parameters())
+    if resume and checkpoint is None:
+        raise ValueError("resume=True needs to know from what: checkpoint=path")
+    epochs = 1 if steps is None and epochs is None else epochs
+    group = Alone() if group is None else group
+    history, mean, began, tracker = History(), Mean(), time.monotonic(), RowTracker(model.named_parameters())
     generators = generators_in(model=model, batches=batches, held_out=held_out, loss=loss)
-    data = Epochs(batches, epochs, generators)
-    file = None if checkpoint is None else RunFile(checkpoint, model, optimizer, data, history, mean, tracker, about,
-                                                   writes=group.rank == 0)
-    if resume:
-        if file is None:
-            raise ValueError("resume=True needs to know from what: checkpoint=path")
-        file.resume()
+    data, file = Epochs(batches, epochs, generators), None
+    if checkpoint is not None:
+        from .checkpoint import RunFile
+        file = RunFile(checkpoint, model, optimizer, data, history, mean, tracker, about, writes=group.rank == 0)
+        if resume:
+            file.resume()
     group.check(model.parameters())  # and nobody goes on before all have read the file
     if file is not None and not os.path.exists(file.path):
         file.save()  # what cannot be saved is better known now than in an hour
-    model.train()
 
     def report() -> None:
         if mean.count:
             history.train.append((history.steps, mean.take()))
         if held_out is not None and (not history.held_out or history.held_out[-1][0] < history.steps):
-            with alike_after(generators, group.size):
-                history.held_out.append((history.steps, evaluate(model, held_out, loss=loss_of, group=group)))
+            history.held_out.append((history.steps, evaluate(model, held_out, loss=loss, group=group)))
             if best is not None and history.since_best() == 0 and group.rank == 0:
+                from .checkpoint import save_checkpoint
                 save_checkpoint(best, model, about=about)
         history.seconds = time.monotonic() - began
         shown.report(history)
 
-    total, stop = min((n for n in totals if n is not None), default=None), 0.0
-    with _Progress(progress and group.rank == 0, total, history.steps) as shown, _interrupts() as interrupted:
+    left, total = iter(data), _steps_in_all(steps, epochs, batches, accumulate)
+    with Progress(progress and group.rank == 0, total, history.steps) as shown, interrupts() as interrupted:
+        optimizer.before_step = tracker.note
+        group.keep_alike(generators)
+        model.train()
         try:
-            left = iter(data)
-            while not (interrupted.is_set() or stop) and (steps is None or history.steps < steps) and (
+            while not (interrupted.is_set() or group.interrupted) and (steps is None or history.steps < steps) and (
                     patience is None or history.since_best() < patience) and (
                     batches_of_step := list(islice(left, accumulate))):
                 if schedule is not None:
                     optimizer.scale = schedule(history.steps)
-                model.zero_grad()
-                optimizer.zero_grad()
-                examples = sum(len(batch[0]) for batch in batches_of_step)
-                losses = 0.0
-                with alike_after(generators, group.size, group.rank):
-                    for part in group.parts(batches_of_step):
-                        value = _single(loss_of(model, *part))
-                        losses += value.item() * len(part[0])
-                        if not math.isfinite(losses):
-                            break  # what the others learn from the sum
-                        share = 1 if len(part[0]) == examples else len(part[0]) / examples
-                        (value if share == 1 else value * share).backward()
-                losses, stop = group.sum_gradients(optimizer.params, losses, group.interrupted)
-                _check_loss(losses / max(examples, 1), history.steps)
-                mean.add(losses, examples)
-                _check_gradients(model, optimizer, clip_norm, history.steps)
-                tracker.note()
-                optimizer.step()
+                try:
+                    mean.add(*train_step(model, batches_of_step, optimizer, loss, clip_norm, group))
+                except FloatingPointError as error:
+                    raise FloatingPointError(f"at step {history.steps}: {error}") from error
                 history.steps += 1
                 shown.step()
                 if history.steps % every == 0:
@@ -174,28 +206,24 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
                 raise  # the others are in the middle of a step
             interrupted.set()
         finally:
+            optimizer.before_step = None
             model.zero_grad()
             optimizer.zero_grad()
             model.eval()
             for p in model.parameters():
-                if p.resting is not None:  # a mapped table
-                    p.flush()
-        history.interrupted = interrupted.is_set() or bool(stop)
+                p.storage.flush()
+        history.interrupted = interrupted.is_set() or group.interrupted
         report()
     group.all_reduce()  # what rank 0 wrote is there for all
+    group.keep_alike({})
     history.rows = tracker.reports
     if group.rank == 0:
         tracker.warn()
     return history
 
 
-def _model_loss(model: Any, *batch: Any) -> Tensor:
-    value: Tensor = model.loss(*batch)
-    return value
-
-
 @no_grad()
-def evaluate(model: Any, batches: Iterable[Any], *, loss: Loss | None = None, group: Group | None = None) -> float:
+def evaluate(model: Any, batches: Iterable[Any], *, loss: Loss | None = None, group: Any = None) -> float:
     """The mean loss over the examples of all batches, added up in float64, in eval mode and without a graph.
 
     The model's mode is put back. The processes of a group divide each batch, and all get the mean of all.
@@ -206,36 +234,26 @@ def evaluate(model: Any, batches: Iterable[Any], *, loss: Loss | None = None, gr
     >>> evaluate(te.nn.Dropout(0.5), [(x[:1],), (x,)], loss=lambda model, x: model(x).mean()).__round__(4)
     1.3333
     """
-    group = Group() if group is None else group
-    mean, modes = _Mean(), [(module, module.training) for _, module in model.named_modules()]
-    model.eval()
-    try:
-        for part in group.parts(batches):
-            value = (_model_loss if loss is None else loss)(model, *part)
-            mean.add(value.item() * len(part[0]), len(part[0]))
-    finally:
-        for module, training in modes:
-            module.training = training
+    group, mean = Alone() if group is None else group, Mean()
+    with model.evaluating():
+        for part in group.parts(batches, alike=True):
+            n = examples_in(part)
+            mean.add((_model_loss if loss is None else loss)(model, *part).item() * n, n)
     total, count = group.all_reduce(mean.sum, mean.count)
     if not count:
         raise ValueError("there is no batch to evaluate on; of a generator nothing is left after one pass, give a list")
-    return total / count
+    return float(total / count)
 
 
-class _Mean:
-    """A float64 mean over examples, from the sums over batches."""
+def _steps_in_all(steps: int | None, epochs: int | None, batches: Any, accumulate: int) -> int | None:
+    """How many steps a run will take; None if only the data tell."""
+    passes = -(-epochs * len(batches) // accumulate) if epochs is not None and isinstance(batches, Sized) else None
+    return min((n for n in (steps, passes) if n is not None), default=None)
 
-    def __init__(self) -> None:
-        self.sum, self.count = 0.0, 0
 
-    def add(self, total: float, count: int) -> None:
-        self.sum, self.count = self.sum + total, self.count + count
-
-    def take(self) -> float:
-        """The mean so far; start again."""
-        mean = self.sum / self.count if self.count else math.nan
-        self.sum, self.count = 0.0, 0
-        return mean
+def _model_loss(model: Any, *batch: Any) -> Tensor:
+    value: Tensor = model.loss(*batch)
+    return value
 
 
 def _single(value: Tensor) -> Tensor:
@@ -244,14 +262,11 @@ def _single(value: Tensor) -> Tensor:
     return value
 
 
-def _check_loss(value: float, step: int) -> None:
-    if not math.isfinite(value):
-        raise FloatingPointError(f"the loss is {value} at step {step}, and nothing was changed; "
-                                 "te.debug_nan() names the op that made it; a smaller learning rate may help")
-
-
-def _check_gradients(model: Any, optimizer: Optimizer, clip_norm: float | None, step: int) -> None:
-    """Clip, and refuse gradients that are not finite."""
+def _refuse_unless_finite(model: Any, optimizer: Optimizer, loss: float, clip_norm: float | None) -> None:
+    """FloatingPointError for a loss or gradients that are not finite; clips on the way."""
+    if not math.isfinite(loss):
+        raise FloatingPointError(f"the loss is {loss}, and nothing was changed; te.debug_nan() names the op that made "
+                                 "it; a smaller learning rate may help")
     if clip_norm is not None:
         finite = math.isfinite(clip_grad_norm(optimizer.params, clip_norm))
     else:
@@ -259,62 +274,9 @@ def _check_gradients(model: Any, optimizer: Optimizer, clip_norm: float | None, 
     if not finite:
         bad = [name for name, p in model.named_parameters() if not _finite(p.grad)]
         optimizer.zero_grad()
-        raise FloatingPointError(f"the gradient of {', '.join(bad) or 'a parameter'} is not finite at step {step}, and "
-                                 "nothing was changed; te.debug_nan() names the op that made it")
+        raise FloatingPointError(f"the gradient of {', '.join(bad) or 'a parameter'} is not finite, and nothing was "
+                                 "changed; te.debug_nan() names the op that made it")
 
 
 def _finite(g: Any) -> bool:
     return g is None or math.isfinite(norm(g.rows if isinstance(g, RowGrad) else g))
-
-
-@contextmanager
-def _interrupts() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C sets, so that a step is never cut in two; the second one raises as usual."""
-    event, before = threading.Event(), signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or before == signal.SIG_IGN:
-        yield event  # only the main thread may handle signals, and what is ignored stays so
-        return
-
-    def handler(number: int, frame: Any) -> None:
-        print(STOPPING, file=sys.stderr)
-        event.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler if before is None else before)
-
-    signal.signal(signal.SIGINT, handler)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler if before is None else before)
-
-
-class _Progress:
-    """A tqdm bar where that is installed, else a line at every report."""
-
-    def __init__(self, on: bool, total: int | None, done: int) -> None:
-        self.on, self.total, self.done, self.bar = on, total, done, None
-
-    def __enter__(self) -> _Progress:
-        if self.on:
-            try:
-                from tqdm import tqdm
-                self.bar = tqdm(total=self.total, initial=self.done, unit="step")
-            except ImportError:
-                pass
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-    def step(self) -> None:
-        if self.bar is not None:
-            self.bar.update()
-
-    def report(self, history: History) -> None:
-        losses = "  ".join(f"{name} {entries[-1][1]:.3f}" for name, entries in
-                           (("loss", history.train), ("held out", history.held_out)) if entries)
-        if self.bar is not None:
-            self.bar.set_postfix_str(losses)
-        elif self.on:
-            of = "" if self.total is None else f" of {self.total}"
-            print(f"step {history.steps}{of}  {losses}  {history.seconds:.0f} s", flush=True)

@@ -21,7 +21,7 @@ from typing import Any
 
 from ..core import CORES, THREADS
 from .group import Group, new_table
-from .loop import STOPPING
+from .progress import STOPPING, handling_ctrl_c
 
 SHARED = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # None: the folder for temporary files
 
@@ -78,10 +78,9 @@ def _answers(order: list[Any], left: dict[Any, Any], group: Group) -> Any:
         try:
             ready = wait(list(left))
         except KeyboardInterrupt:
-            if group.interrupted:
+            if not group.interrupt():
                 raise
             print(STOPPING, file=sys.stderr)
-            group.interrupt()
             continue
         for answer in [x for x in order if x in ready]:
             process = left.pop(answer)
@@ -106,17 +105,13 @@ def _answers(order: list[Any], left: dict[Any, Any], group: Group) -> Any:
 def _shared_cores(processes: int) -> Iterator[None]:
     """Processes that are started meanwhile share the cores, and hear no Ctrl-C."""
     names = [] if any(name in os.environ for name in THREADS) else THREADS
-    main, before = threading.current_thread() is threading.main_thread(), signal.getsignal(signal.SIGINT)
-    if main:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(dict.fromkeys(names, str(max(1, CORES // processes))))
     try:
-        yield
+        with handling_ctrl_c(signal.SIG_IGN):
+            yield
     finally:
         for name in names:
             os.environ.pop(name, None)
-        if main:
-            signal.signal(signal.SIGINT, signal.default_int_handler if before is None else before)
 
 
 def _run(sender: Any, rank: int, size: int, folder: str, work: Callable[..., Any], args: tuple[Any, ...]) -> None:

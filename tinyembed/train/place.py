@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from itertools import islice
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ..core import Tensor
+from ..core import Record, Tensor
+from .history import COUNT
 
 DATA = 1000  # entries; what is longer is data
 NOT_SEARCHED = (str, bytes, int, float, np.ndarray, Tensor, type, ModuleType, type(None))
 
 
-class Epochs:
+class Epochs(Record):
     """All batches of all epochs, and a place among them that can be left and found again.
 
     epoch     passes over the batches that are finished
@@ -28,10 +28,15 @@ class Epochs:
     need not know of it: they are re-iterable, and draw from NumPy generators that stand among their attributes.
     """
 
+    FIELDS: ClassVar = {"epoch": COUNT, "done": COUNT, "before": {str: {str: object}}}
+
     def __init__(self, batches: Iterable[Any], epochs: int | None, generators: dict[str, np.random.Generator]) -> None:
         self.batches, self.epochs, self.generators = batches, epochs, generators
         self.epoch = self.done = 0
         self.before = states(generators)
+
+    def check(self) -> None:
+        check_states(self.generators, self.before)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         """A generator that is used up after one pass is an error, not a short training."""
@@ -96,32 +101,6 @@ def restore(generators: dict[str, np.random.Generator], saved: dict[str, Any]) -
     """Put the generators as `states` found them."""
     for name, generator in generators.items():
         generator.bit_generator.state = saved[name]
-
-
-@contextmanager
-def alike_after(generators: dict[str, np.random.Generator], processes: int, rank: int | None = None) -> Iterator[None]:
-    """For generators that are alike in several processes: within, they draw for this rank alone (None: alike in all),
-    and after it they are alike again, however much each has drawn. Nothing is done for one process.
-
-    >>> here, there = (np.random.default_rng(5) for _ in range(2))
-    >>> with alike_after({"rng": here}, 2, rank=0), alike_after({"rng": there}, 2, rank=1):
-    ...     apart = bool(here.random() != there.random()), there.random(9)
-    >>> apart[0], bool(here.random() == there.random())
-    (True, True)
-    """
-    if processes == 1:
-        yield
-        return
-    seeds = {name: int(generator.integers(2**63)) for name, generator in generators.items()}
-    after = states(generators)
-    if rank is not None:
-        for name, generator in generators.items():
-            bits: Any = type(generator.bit_generator)
-            generator.bit_generator.state = bits([seeds[name], rank]).state
-    try:
-        yield
-    finally:
-        restore(generators, after)
 
 
 def check_states(generators: dict[str, np.random.Generator], saved: dict[str, Any]) -> None:
