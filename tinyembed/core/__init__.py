@@ -5,7 +5,7 @@ from .machine import CORES, THREADS, blocks, in_halves, keep_freed_memory, piece
 from .modes import debug_nan, enable_grad, mode, no_grad
 from .parameter import FileReference, InMemory, Parameter
 from .record import Record
-from .rowgrad import Array, RowGrad, norm, sum_rows, sum_rows_by_id, unique_inverse
+from .rowgrad import Array, RowGrad, norm, sum_dtype, sum_rows, sum_rows_by_id, unique_inverse
 from .seeds import fresh_rng, restore_seed, seed, seed_state
 from .tensor import OPS, Op, Tensor, ValueAndVjp, method, primitive
 from .version import __version__
@@ -13,6 +13,6 @@ from .version import __version__
 __all__ = ["CORES", "OPS", "THREADS", "Array", "FileReference", "InMemory", "Op", "Parameter", "Record", "RowGrad",
            "Tensor", "ValueAndVjp", "__version__", "as_ids", "as_integers", "as_row", "blocks", "debug_nan",
            "enable_grad", "fresh_rng", "in_halves", "method", "mode", "no_grad", "norm", "pieces", "primitive",
-           "restore_seed", "seed", "seed_state", "sum_rows", "sum_rows_by_id", "unique_inverse"]
+           "restore_seed", "seed", "seed_state", "sum_dtype", "sum_rows", "sum_rows_by_id", "unique_inverse"]
 
 keep_freed_memory()  # of this process: a setting of the C library's, which `import tinyembed` makes (see the README)

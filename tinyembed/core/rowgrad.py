@@ -13,7 +13,8 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 SHORT = 8  # runs of up to this many equal ids are summed side by side, longer ones by a matrix product each
-CHUNK = 4096  # a float32 sum of this many rows at a time; the partial sums are added in float64
+CHUNK = 4096  # so many float32 numbers are added up as they are, more through float64: a running float32 sum loses
+# digits, and stalls at 2^24 = 16,777,216 ones
 
 
 class RowGrad:
@@ -170,8 +171,13 @@ def unique_inverse(ids: Array) -> tuple[Array, Array]:
     return ordered[first], inverse
 
 
+def sum_dtype(dtype: Any, n: int) -> Any:
+    """The dtype in which to add up n numbers of a dtype; None for their own."""
+    return np.float64 if dtype == np.float32 and n > CHUNK else None
+
+
 def sum_rows(rows: Array) -> Array:
-    """Sum (N, D) -> (D,). A float32 sum stalls at 2^24 = 16,777,216 ones, so long ones go in chunks through float64."""
+    """Sum (N, D) -> (D,), where N is large in chunks, and these in float64."""
     if len(rows) <= CHUNK:
         return np.ones(len(rows), rows.dtype) @ rows
     whole = len(rows) - len(rows) % CHUNK

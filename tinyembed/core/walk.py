@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 
 from .modes import check_finite, mode
-from .rowgrad import Array, RowGrad
+from .rowgrad import Array, RowGrad, sum_dtype
 
 Vjp = Callable[[Array], tuple[Any, ...]]
 
@@ -118,9 +118,8 @@ def _fit(gx: Any, x: Any, node: Node) -> Any:
     if gx.shape != shape:
         extra = gx.ndim - len(shape)
         axes = tuple(i for i in range(gx.ndim) if i < extra or (shape[i - extra] == 1 and gx.shape[i] != 1))
-        # Thousands of float32 numbers are added up in float64: a running float32 sum loses digits, and stalls at 2^24.
-        wide = np.float64 if gx.dtype == np.float32 and gx.size > 4096 * math.prod(shape) else None
-        fitted = gx.sum(axes, keepdims=True, dtype=wide) if axes else gx
+        copies = gx.size // max(math.prod(shape), 1)
+        fitted = gx.sum(axes, keepdims=True, dtype=sum_dtype(gx.dtype, copies)) if axes else gx
         if extra < 0 or fitted.shape[extra:] != shape:
             raise ValueError(f"the vjp of {node.op} gave a gradient of shape {gx.shape} for an input of shape {shape}")
         gx = fitted.reshape(shape)

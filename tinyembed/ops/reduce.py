@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Tensor, ValueAndVjp, method, primitive
+from ..core import Array, Tensor, ValueAndVjp, method, primitive, sum_dtype
 
 Axis = int | tuple[int, ...] | None
 
@@ -20,11 +20,11 @@ def _back(y: Any, x: Array, axis: Axis, keepdims: bool) -> Array:
 
 
 def _sum(x: Array, axis: Axis, keepdims: bool) -> Any:
-    """numpy.sum, through float64 where it would add thousands of float32 numbers one by one (along the last axis, and
-    over all, NumPy adds pairwise): such a sum loses digits, and stalls at 2^24."""
-    if x.dtype != np.float32 or axis is None or _count(x, axis) <= 4096:
-        return np.sum(x, axis, keepdims=keepdims)
-    return np.sum(x, axis, keepdims=keepdims, dtype=np.float64).astype(np.float32)
+    """numpy.sum, through float64 where it would add thousands of float32 numbers one by one (over all, NumPy adds
+    pairwise)."""
+    wide = None if axis is None else sum_dtype(x.dtype, _count(x, axis))
+    total = np.sum(x, axis, keepdims=keepdims, dtype=wide)
+    return total if wide is None else total.astype(x.dtype)
 
 
 def _count(x: Array, axis: Axis) -> int:
