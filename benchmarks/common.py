@@ -6,14 +6,17 @@ No benchmark asserts a time. Only the ratios carry over to another machine.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import importlib
 import os
 import platform
+import shlex
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +28,10 @@ Contender = Callable[[int], Callable[[], Any]]  # prepare(round) -> the work tha
 RUNS = 3
 COLLECTOR = "cyclic collector: run before each round, off while the clock runs"
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+PINS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_BLOCK_FACTOR", "NPY_DISABLE_CPU_FEATURES",
+        "MKL_ENABLE_INSTRUCTIONS", "ATEN_CPU_CAPABILITY")  # each makes NumPy or torch run other code than the CPU's own
+CORE_NAMES = ("scipy_openblas_get_corename64_", "scipy_openblas_get_corename", "openblas_get_corename64_",
+              "openblas_get_corename")  # as wheels of NumPy, and distributions, name the function
 
 
 def optional(name: str) -> Any:
@@ -111,9 +118,15 @@ def describe(threads: int, peers: tuple[str, ...]) -> None:
     if torch := optional("torch"):
         torch.set_num_threads(threads)
     print(", ".join(versions))
-    print(f"CPU: {_cpu()}, {os.cpu_count()} cores; torch threads: {threads if torch else '–'}; BLAS: {_blas()}")
-    if hasattr(os, "getloadavg"):  # torch's threads wait for each other: on a busy machine give --threads 1
-        print(f"load average before the start: {os.getloadavg()[0]:.1f}")
+    print(f"CPU: {_cpu()}, {os.cpu_count()} cores; torch threads: {threads if torch else '–'}; BLAS: {_blas()}, "
+          f"kernel {blas_kernel()}")
+    if pins := [name for name in PINS if name in os.environ]:
+        print(f"warning: {', '.join(f'{name}={os.environ[name]}' for name in pins)} decides which code runs: these are "
+              f"not the times of this machine. Measure with\n  env {' '.join(f'-u {name}' for name in pins)} "
+              f"{shlex.join(sys.orig_argv)}")
+    if hasattr(os, "getloadavg"):  # threads wait for each other in a loop, so a busy core slows down the other, too
+        print(f"load average before the start: {os.getloadavg()[0]:.1f} (measure on idle cores: on busy ones, two BLAS "
+              "threads make a step four times as slow)")
     print(COLLECTOR)
 
 
@@ -134,3 +147,25 @@ def _blas() -> str:
     if pools := optional("threadpoolctl"):
         asked = ", ".join(f"{p['internal_api']} {p['num_threads']} threads" for p in pools.threadpool_info())
     return f"{blas.get('name', '?')} {blas.get('version', '')} ({asked})"
+
+
+def blas_kernel() -> str:
+    """The family of CPUs that the code of NumPy's OpenBLAS is for, as the library itself names it; else "unknown"."""
+    for path in _openblas_libraries():
+        library = ctypes.CDLL(path)
+        for name in CORE_NAMES:
+            if function := getattr(library, name, None):
+                function.restype = ctypes.c_char_p
+                return str(function().decode())
+    return "unknown"
+
+
+def _openblas_libraries() -> list[str]:
+    """Those that this process has loaded; NumPy's own before SciPy's, say."""
+    site = Path(np.__file__).parent.parent
+    try:
+        with open("/proc/self/maps") as lines:
+            paths = {line.split(maxsplit=5)[-1].rstrip("\n") for line in lines if "openblas" in line}
+    except OSError:  # not Linux: the library that came with NumPy
+        paths = {str(path) for folder in ("numpy.libs", "numpy/.dylibs") for path in (site / folder).glob("*openblas*")}
+    return sorted(paths, key=lambda path: (not path.startswith(str(site / "numpy")), path))

@@ -8,9 +8,12 @@
    from batch to batch, and every batch has been met before the clock starts. SGD gives the same table in all
    libraries. AdamW, exact, gives the table of torch's dense AdamW, as it comes or with fused=True; SparseAdam is
    another algorithm, the one that we call "touched".
-4. The optimiser alone: AdamW on a given dense gradient.
-5. The step on a large table over the same step on a small one, with the same ids or with these spread over the large
+4. The step of a sentence model: the same with EmbeddingBag, the mean of each text's rows, 256 texts of 2 to 40 ids.
+5. The optimiser alone: AdamW on a given dense gradient.
+6. The step on a large table over the same step on a small one, with the same ids or with these spread over the large
    table, a row to a page; and the bytes that a step allocates at its peak, the largest of many steps after the first.
+7. The same as users take it, under te.train.fit, which does more in each step (it keeps a report of the rows): the mean
+   over the steps of one call, without what the call does once, before its third step and after its last.
 
 Ids are Zipf-distributed, p proportional to 1 / rank^1.1, the ranks scattered over the table. A timed call follows one
 of the same contender that is not timed, so that it finds caches and heap as a loop of its own would leave them. The
@@ -27,8 +30,10 @@ import functools
 import itertools
 import os
 import statistics
+import time
 import tracemalloc
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import common
@@ -41,6 +46,8 @@ Seconds = dict[str, list[float]]  # of each contender
 Size = tuple[int, int, int]  # V, D, N
 STEPS = 25  # batches of a training loop; a row that is not in each of them is behind by up to so many steps
 LOOKUPS = 5  # batches of what leaves no trace. Both are odd: every second call is timed, so all batches are
+SHORTEST, LONGEST = 2, 40  # ids in a text
+BARE, FIT = 1000, 800  # times as many rows in the large table as in the small one: bare steps, steps under fit
 
 
 class Section(NamedTuple):
@@ -51,6 +58,7 @@ class Section(NamedTuple):
     sizes: list[Size]
     goals: dict[str, tuple[Any, Any, Any]]  # peer: (what the last table calls it, reach, aim)
     unit: float = 1e-3
+    times: int = 1  # as large as the small table is the large one, where two are compared
 
 
 # -- the inputs --------------------------------------------------------------------------------------------------------
@@ -67,6 +75,16 @@ def zipf_batches(V: int, N: int, number: int) -> list[Any]:
     cumulated, row = ranks(V)
     draws = (np.random.default_rng(seed).random(N) for seed in range(number))
     return [row[np.minimum(np.searchsorted(cumulated, draw), V - 1)] for draw in draws]
+
+
+def text_batches(V: int, N: int, number: int) -> list[tuple[Any, ...]]:
+    """`number` pairs (ids, offsets): texts of mixed lengths, about N ids in all."""
+    texts = 2 * N // (SHORTEST + LONGEST)
+    batches = []
+    for seed, ids in enumerate(zipf_batches(V, texts * LONGEST, number)):
+        ends = np.cumsum(np.random.default_rng(seed).integers(SHORTEST, LONGEST + 1, texts))
+        batches.append((ids[:ends[-1]], np.concatenate(([0], ends[:-1]))))
+    return batches
 
 
 def normal(*shape: int, seed: int = 0) -> Any:
@@ -125,32 +143,32 @@ def coalesce(V: int, D: int, N: int, repeats: int) -> Seconds:
 
 def train_step(layer: Any, optimiser: Any) -> Callable[[Any], None]:
     """One step on a batch. The libraries' names are the same here, so is the code."""
-    def work(ids: Any) -> None:
+    def work(batch: tuple[Any, ...]) -> None:
         optimiser.zero_grad()
-        y = layer(ids)
+        y = layer(*batch)
         (y * y).mean().backward()
         optimiser.step()
     return work
 
 
-def our_step(V: int, D: int, name: str, **settings: Any) -> Callable[[Any], None]:
-    layer = te.nn.Embedding(V, D, rng=np.random.default_rng(0))
-    return train_step(layer, getattr(te.optim, name)(layer.parameters(), lr=1e-3, **settings))
+def our_layer(V: int, D: int, name: str, kind: str = "Embedding", **settings: Any) -> tuple[Any, Any]:
+    layer = getattr(te.nn, kind)(V, D, rng=np.random.default_rng(0))
+    return layer, getattr(te.optim, name)(layer.parameters(), lr=1e-3, **settings)
 
 
-def step(name: str, V: int, D: int, N: int, repeats: int) -> Seconds:
-    batches = zipf_batches(V, N, STEPS)
-    contenders = {common.OURS: in_turn(our_step(V, D, name), batches, STEPS)}
+def step(kind: str, name: str, V: int, D: int, N: int, repeats: int) -> Seconds:
+    batches = text_batches(V, N, STEPS) if kind == "EmbeddingBag" else [(ids,) for ids in zipf_batches(V, N, STEPS)]
+    contenders = {common.OURS: in_turn(train_step(*our_layer(V, D, name, kind)), batches, STEPS)}
     peers: list[tuple[str, str, bool, dict[str, bool]]] = [  # name, optimiser, sparse gradient, settings
         ("torch SGD", "SGD", False, {}), ("torch sparse SGD", "SGD", True, {})]
     if name == "AdamW":
-        contenders["touched"] = in_turn(our_step(V, D, name, sparse="touched"), batches, STEPS)
+        contenders["touched"] = in_turn(train_step(*our_layer(V, D, name, kind, sparse="touched")), batches, STEPS)
         peers = [("torch AdamW", "AdamW", False, {}), ("torch fused", "AdamW", False, {"fused": True}),
                  ("torch SparseAdam", "SparseAdam", True, {})]
     if torch:
-        tensors = [torch.from_numpy(ids) for ids in batches]
+        tensors = [tuple(map(torch.from_numpy, batch)) for batch in batches]
         for peer, optimiser, sparse, settings in peers:
-            layer = torch.nn.Embedding(V, D, sparse=sparse)
+            layer = getattr(torch.nn, kind)(V, D, sparse=sparse)
             work = train_step(layer, getattr(torch.optim, optimiser)(layer.parameters(), lr=1e-3, **settings))
             contenders[peer] = in_turn(work, tensors, STEPS)
     return common.timed(contenders, repeats)
@@ -172,10 +190,11 @@ def dense_step(V: int, D: int, N: int, repeats: int) -> Seconds:
 
 
 def small_and_large(name: str, spread: bool, V: int, D: int, N: int) -> dict[str, tuple[Any, list[Any]]]:
-    """The step on a table of V rows and on one of a thousandth of them, and the batches for each."""
-    batches = zipf_batches(V // 1000, N, STEPS)
-    return {common.OURS: (our_step(V, D, name), [ids * 1000 for ids in batches] if spread else batches),
-            "V / 1000": (our_step(V // 1000, D, name), batches)}
+    """The step on a table of V rows and on one of fewer, and the batches for each."""
+    batches = [(ids,) for ids in zipf_batches(V // BARE, N, STEPS)]
+    spread_out = [(ids * BARE,) for ids, in batches]
+    return {common.OURS: (train_step(*our_layer(V, D, name)), spread_out if spread else batches),
+            f"V / {BARE}": (train_step(*our_layer(V // BARE, D, name)), batches)}
 
 
 def growth(name: str, spread: bool, V: int, D: int, N: int, repeats: int) -> Seconds:
@@ -187,17 +206,41 @@ def growth_bytes(name: str, V: int, D: int, N: int, repeats: int) -> Seconds:
     peaks = {}
     for key, (work, batches) in small_and_large(name, True, V, D, N).items():
         work(batches[-1])  # the first step makes the states
-        peaks[key] = [float(max(allocated(work, ids) for ids in batches))]
+        peaks[key] = [float(max(allocated(work, batch) for batch in batches))]
     return peaks
 
 
-def allocated(work: Callable[[Any], Any], ids: Any) -> int:
+def allocated(work: Callable[[Any], Any], batch: Any) -> int:
     """Bytes at the peak of `work`, above those before it."""
     tracemalloc.start()
-    work(ids)
+    work(batch)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return peak
+
+
+def under_fit(name: str, V: int, D: int, N: int, repeats: int) -> Seconds:
+    """Seconds a step within te.train.fit, the large table and the small one in turns, a call of fit each."""
+    def batches() -> Iterator[tuple[Any]]:
+        for ids in all_ids:
+            asked.append(time.perf_counter())  # fit asks for a batch, takes the step, and asks again
+            yield (ids,)
+
+    def loss(layer: Any, ids: Any) -> Any:
+        y = layer(ids)
+        return (y * y).mean()
+
+    all_ids = zipf_batches(V // FIT, N, 2 * STEPS)
+    tables = {common.OURS: our_layer(V, D, name), f"V / {FIT}": our_layer(V // FIT, D, name)}
+    seconds: Seconds = {key: [] for key in tables}
+    for i, key in common.turns(list(tables), repeats):
+        asked: list[float] = []
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*never touched")
+            te.train.fit(tables[key][0], batches(), tables[key][1], loss=loss, progress=False)
+        if i >= 0:
+            seconds[key].append((asked[-1] - asked[2]) / (len(asked) - 3))
+    return seconds
 
 
 # -- the tables --------------------------------------------------------------------------------------------------------
@@ -210,23 +253,29 @@ SECTIONS = [
     Section("coalesce, ms", coalesce, [(5_000, 64, 4_096), (50_257, 64, 8_192), (50_257, 256, 8_192),
                                        (50_257, 768, 8_192), (1_000_000, 128, 65_536)], {
         "torch coalesce": ("coalesce against torch's sparse coalesce: {V}x{D}/{N}", 2.0, 1.0)}),
-    Section("step with AdamW (exact), ms", functools.partial(step, "AdamW"), STEP, {
+    Section("step with AdamW (exact), ms", functools.partial(step, "Embedding", "AdamW"), STEP, {
         "torch AdamW": (("step with AdamW (exact), V = {V:,}, D = {D}, {N} Zipf ids, against torch AdamW as it comes",
                          "the same at V = {V:,}"), (0.6, 0.04), (0.3, 0.015)),
         "torch fused": ("both against torch AdamW fused=True: V = {V:,}", (2.0, 0.15), (1.0, 0.06)),
         "torch SparseAdam": ("both against torch sparse=True + SparseAdam: V = {V:,}", 2.2, 1.0)}),
+    Section("a bag's step with AdamW (exact), ms", functools.partial(step, "EmbeddingBag", "AdamW"),
+            [(50_000, 64, 5_376)], {}),
     Section("AdamW on a dense gradient, ms", dense_step, [(50_257, 64, 0)], {
         "torch AdamW": ("dense AdamW on a dense gradient, {V:,} x {D}, against torch AdamW as it comes", 1.0, 0.6)}),
-    Section("step with SGD, ms", functools.partial(step, "SGD"), STEP, {
+    Section("step with SGD, ms", functools.partial(step, "Embedding", "SGD"), STEP, {
         "torch sparse SGD": ("step with plain SGD on row gradients, against torch sparse=True + SGD: V = {V:,}",
                              2.0, 1.0)}),
     *(Section(f"step with {name}, ids {ids}, ms", functools.partial(growth, name, ids == "spread"), LARGE, {
-        "V / 1000": (f"step time at V = {{V:,}} over V = {{small:,}}, the same rows touched, D = {{D}}: {name}"
-                     + ", spread" * (ids == "spread"), 2.0, 1.2)})
+        f"V / {BARE}": (f"step time at V = {{V:,}} over V = {{small:,}}, the same rows touched, D = {{D}}: {name}"
+                        + ", spread" * (ids == "spread"), 2.0, 1.2)}, times=BARE)
       for name in ("AdamW", "SGD") for ids in ("the same", "spread")),
     *(Section(f"step with {name}, kB allocated", functools.partial(growth_bytes, name), LARGE, {
-        "V / 1000": (f"bytes allocated by a step (after the first) at V = {{V:,}} over V = {{small:,}}: {name}, kB",
-                     1.01, 1.0)}, unit=1e3) for name in ("AdamW", "SGD"))]
+        f"V / {BARE}": (f"bytes allocated by a step (after the first) at V = {{V:,}} over V = {{small:,}}: {name}, kB",
+                        1.01, 1.0)}, unit=1e3, times=BARE) for name in ("AdamW", "SGD")),
+    *(Section(f"step under fit with {name}, the same ids, ms", functools.partial(under_fit, name),
+              [(8_000_000, 16, 8_192)], {
+        f"V / {FIT}": (f"step under fit at V = {{V:,}} over V = {{small:,}}, the same ids, D = {{D}}: {name}",
+                       1.3, 1.1)}, times=FIT) for name in ("AdamW", "SGD"))]
 
 
 def main() -> None:
@@ -243,7 +292,7 @@ def main() -> None:
             for i, ((V, D, N), result) in enumerate(zip(sizes, results)):
                 measure, reach, aim = (value[i] if isinstance(value, tuple) else value for value in goal)
                 ours, theirs = (statistics.median(result.get(name, [np.nan])) for name in (common.OURS, peer))
-                goals.append([measure.format(V=V, D=D, N=N, small=V // 1000),
+                goals.append([measure.format(V=V, D=D, N=N, small=V // section.times),
                               *("–" if np.isnan(x) else f"{x:.{digits}g}" for x, digits in
                                 ((ours / section.unit, 4), (theirs / section.unit, 4), (ours / theirs, 4))),
                               f"{reach:g}", f"{aim:g}"])

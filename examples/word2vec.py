@@ -74,25 +74,35 @@ def analogies(trained: KeyedVectors, random: KeyedVectors) -> None:
             print(f"    {a} : {b} = {c} : {d}")
 
 
-def draw(path: str, wv: KeyedVectors, n: int) -> None:
-    """The n most frequent words of three letters or more, in a map in which near vectors stay near (t-SNE). Colours are
-    groups that k-means finds among the vectors themselves; each is named after its most frequent words."""
-    words = [word for word in wv.index_to_key if len(word) > 2][:n]
-    rows = np.stack([wv.get_vector(word, norm=True) for word in words])
-    perplexity = min(15, (len(words) - 1) / 3)
+def draw(path: str, before: KeyedVectors, after: KeyedVectors, asked: list[str], n: int) -> None:
+    """Two maps of the same n words, before training and after, in which near vectors stay near (t-SNE). The words are
+    the asked ones and those nearest to them after training; each neighbourhood has a colour."""
+    asked = [word for word in asked if word in after] or after.index_to_key[:7]
+    colour = {word: word for word in asked}
+    for word in asked:
+        for other, _ in after.most_similar(word, topn=max(n // len(asked) - 1, 1), restrict_vocab=FREQUENT):
+            colour.setdefault(other, word)
+    perplexity = min(20, (len(colour) - 1) / 3)
     if perplexity < 1:
-        print(f"no {path}: {len(words)} words make no picture")
+        print(f"no {path}: {len(colour)} words make no picture")
         return
-    groups, _ = te.vectors.kmeans(rows, min(8, len(words)))
-    names = [", ".join([word for word, other in zip(words, groups) if other == group][:3]) for group in groups]
     try:
-        te.vectors.draw(te.vectors.tsne(rows, perplexity=perplexity), words, path, groups=names,
-                        title=f"The {len(words)} most frequent words, by their neighbours",
-                        xlabel="t-SNE, first axis", ylabel="t-SNE, second axis")
-    except ImportError as error:
-        print(error)
-    else:
-        print(f"picture: {path}")
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        print(f"no {path}: pip install matplotlib for the picture")
+        return
+    figure = Figure(figsize=(9, 4.6), dpi=145)
+    FigureCanvasAgg(figure)
+    figure.subplots_adjust(0.01, 0.01, 0.99, 0.93, wspace=0.02)
+    for axes, wv, title in zip(figure.subplots(1, 2), (before, after), ("before training", "after")):
+        axes.set(xticks=[], yticks=[])
+        rows = np.stack([wv.get_vector(word, norm=True) for word in colour])
+        te.vectors.draw(te.vectors.tsne(rows, perplexity=perplexity), colour, axes=axes, groups=colour.values(),
+                        title=title)
+        axes.get_legend().remove()  # each colour has the name of a word that stands in it
+    figure.savefig(path)
+    print(f"picture: {path}")
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -106,9 +116,10 @@ def arguments() -> argparse.ArgumentParser:
     cli.add_argument("--negative", type=int, default=5, help="random words for each pair (default %(default)s)")
     cli.add_argument("--min-count", type=int, default=10, help="leave out words seen less often (default %(default)s)")
     cli.add_argument("--seed", type=int, default=1, help="seed of everything random (default %(default)s)")
-    cli.add_argument("--words", nargs="*", default=["list", "returns", "file", "first", "integer", "error", "thread"],
+    cli.add_argument("--words", nargs="*",
+                     default=["month", "button", "server", "thread", "file", "exception", "encoding"],
                      help="words whose neighbours are shown")
-    cli.add_argument("--points", type=int, default=400, help="words in the picture (default %(default)s)")
+    cli.add_argument("--points", type=int, default=84, help="words in the picture (default %(default)s)")
     cli.add_argument("--save", default="word2vec.png", help="where the picture goes (default %(default)s)")
     return cli
 
@@ -150,7 +161,7 @@ def main() -> None:
     print("\nanalogies: the word nearest to b - a + c")
     analogies(model.wv, before)
     print()
-    draw(o.save, model.wv, o.points)
+    draw(o.save, before, model.wv, o.words, o.points)
 
 
 if __name__ == "__main__":
