@@ -43,7 +43,7 @@ class Table(Module):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What the lookup is told besides the ids."""
+        """What the op is told besides the ids, in the order of its arguments."""
         return {name: getattr(self, name) for name in self.OPTIONS}
 
     @classmethod
@@ -230,4 +230,4 @@ class Embedding(Table):
         self.weight.storage.flush()
 
     def forward(self, ids: Any) -> Tensor:
-        return embedding(self.weight, ids, **self.options)
+        return embedding(self.weight, ids, *self.options.values())

@@ -36,7 +36,7 @@ class EmbeddingBag(Table):
     True
     """
 
-    OPTIONS: ClassVar[dict[str, Any]] = {**Table.OPTIONS, "mode": "mean", "include_last_offset": False}
+    OPTIONS: ClassVar[dict[str, Any]] = {"mode": "mean", "include_last_offset": False, **Table.OPTIONS}
     mode: str
     include_last_offset: bool
 
@@ -54,4 +54,4 @@ class EmbeddingBag(Table):
         check_mode(self.mode)
 
     def forward(self, ids: Any, offsets: Any = None, per_sample_weights: Any = None) -> Tensor:
-        return embedding_bag(self.weight, ids, offsets, per_sample_weights, **self.options)
+        return embedding_bag(self.weight, ids, offsets, per_sample_weights, *self.options.values())
