@@ -296,7 +296,7 @@ def test_what_is_no_table_is_refused(table):
 def test_what_stands_in_the_brackets():
     assert repr(nn.Embedding(6, 4)) == "Embedding(6 x 4)"
     assert repr(nn.Embedding(6, 4, -1, sparse=False)) == "Embedding(6 x 4, padding_idx=5, sparse=False)"
-    assert repr(nn.EmbeddingBag(6, 4, 1.5, mode="sum")) == "EmbeddingBag(6 x 4, max_norm=1.5, mode='sum')"
+    assert repr(nn.EmbeddingBag(6, 4, 1.5, mode="sum")) == "EmbeddingBag(6 x 4, mode='sum', max_norm=1.5)"
 
 
 # -- modules as a whole ------------------------------------------------------------------------------------------------
