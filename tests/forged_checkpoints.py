@@ -59,7 +59,7 @@ MUST_BE_REFUSED: dict[str, dict[str, list[Any]]] = {
         LAW + "pattern": [np.ravel], LAW + "scale": [lambda x: x[:3], np.array(1.0)],
         SETTINGS + "betas": [(np.zeros(2), 0.5)], SETTINGS + "eps": [np.ones(2), "x"],
         "optimizer.groups.0.lr": [10**389, negative], "optimizer.groups.0.betas": [0.9, (0.9, None)],
-        "optimizer.scale": [np.nan], "optimizer.names": [lambda x: [*x, []], lambda x: [x[0] + x[0]]],
+        "optimizer.groups.0.scale": [np.nan], "optimizer.names": [lambda x: [*x, []], lambda x: [x[0] + x[0]]],
         "model.head.bias.stored": [np.int32, cut], "model.tags.weight.frozen_rows": [cut, np.array(True)],
         "run.steps": [negative, 10**389], "run.place.done": [99], "run.mean.sum": [10**389],
         "run.mean.count": [negative],

@@ -69,7 +69,7 @@ def test_train_step_is_what_fit_repeats(accumulate, clip_norm):
                   clip_norm=clip_norm, progress=False)
     adam, means = te.optim.AdamW(other.parameters(), lr=0.1), []
     for i in range(0, 6, accumulate):
-        _, count = train_step(other, data[i:i + accumulate], adam, loss, clip_norm)
+        total, count = train_step(other, data[i:i + accumulate], adam, loss, clip_norm)
         means.append(total / count)
     assert [mean for _, mean in history.train] == means
     assert model[0].weight.data.tobytes() == other[0].weight.data.tobytes()

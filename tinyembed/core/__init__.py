@@ -1,18 +1,18 @@
-"""Floor 0: row gradients, tensors, the op registry, the backward walk, parameters, ids, randomness."""
+"""Floor 0: row gradients, tensors, the backward walk, parameters and their storage, records, ids, randomness."""
 
 from .ids import as_ids, as_integers, as_row
-from .machine import CORES, THREADS, blocks, in_halves, keep_freed_memory, pieces
+from .machine import CORES, THREADS, blocks, in_halves, keep_freed_memory
 from .modes import debug_nan, enable_grad, mode, no_grad
-from .parameter import FileReference, InMemory, Parameter
+from .parameter import FileReference, Parameter, Storage
 from .record import Record
-from .rowgrad import Array, RowGrad, norm, sum_dtype, sum_rows, sum_rows_by_id, unique_inverse
+from .rowgrad import CHUNK, Array, RowGrad, norm, sum_dtype, sum_rows, sum_rows_by_id, unique_inverse
 from .seeds import fresh_rng, restore_seed, seed, seed_state
 from .tensor import OPS, Op, Tensor, ValueAndVjp, method, primitive
 from .version import __version__
 
-__all__ = ["CORES", "OPS", "THREADS", "Array", "FileReference", "InMemory", "Op", "Parameter", "Record", "RowGrad",
-           "Tensor", "ValueAndVjp", "__version__", "as_ids", "as_integers", "as_row", "blocks", "debug_nan",
-           "enable_grad", "fresh_rng", "in_halves", "method", "mode", "no_grad", "norm", "pieces", "primitive",
+__all__ = ["CHUNK", "CORES", "OPS", "THREADS", "Array", "FileReference", "Op", "Parameter", "Record", "RowGrad",
+           "Storage", "Tensor", "ValueAndVjp", "__version__", "as_ids", "as_integers", "as_row", "blocks", "debug_nan",
+           "enable_grad", "fresh_rng", "in_halves", "method", "mode", "no_grad", "norm", "primitive",
            "restore_seed", "seed", "seed_state", "sum_dtype", "sum_rows", "sum_rows_by_id", "unique_inverse"]
 
 keep_freed_memory()  # of this process: a setting of the C library's, which `import tinyembed` makes (see the README)

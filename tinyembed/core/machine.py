@@ -8,9 +8,8 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
-
-from .rowgrad import Array
 
 BLOCK = 65_536  # numbers: few enough to stay in a core's cache from one pass over them to the next
 
@@ -34,16 +33,6 @@ def blocks(n: int, width: int = 1, entries: int | None = None) -> Iterator[slice
     return (slice(start, min(start + step, n)) for start in range(0, n, step))
 
 
-def pieces(*arrays: Array) -> Iterator[tuple[Array, ...]]:
-    """Arrays (…, D), some lines of all of them at a time; whole if they fit the cache. D may differ between arrays; one
-    that is written to must be contiguous."""
-    if arrays[0].size <= BLOCK:
-        return iter((arrays,))
-    n = arrays[0].size // arrays[0].shape[-1]
-    lines = [a.reshape(n, -1) for a in arrays]
-    return (tuple(a[some] for a in lines) for some in blocks(n, arrays[0].shape[-1]))
-
-
 def in_halves(work: Callable[[int, int], object], n: int, nbytes: int) -> None:
     """work(0, n), or where `nbytes` is large, work(0, n // 2) and work(n // 2, n) at the same time, in two threads:
     NumPy lets go of the interpreter lock inside its loops. For work on each entry by itself, so that the bytes of the
@@ -57,11 +46,22 @@ def in_halves(work: Callable[[int, int], object], n: int, nbytes: int) -> None:
     if not TWO or nbytes < LARGE or n < 2:
         work(0, n)
         return
-    from concurrent.futures import ThreadPoolExecutor
-    with ThreadPoolExecutor(1) as pool:
-        second = pool.submit(work, n // 2, n)
+    errors: list[BaseException] = []
+
+    def second_half() -> None:
+        try:
+            work(n // 2, n)
+        except BaseException as error:  # raised again below, in the thread that asked
+            errors.append(error)
+
+    thread = threading.Thread(target=second_half)
+    thread.start()
+    try:
         work(0, n // 2)
-        second.result()  # raises here what was raised there
+    finally:
+        thread.join()
+    if errors:
+        raise errors[0]
 
 
 def keep_freed_memory() -> bool:

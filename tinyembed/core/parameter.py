@@ -45,11 +45,11 @@ class FileReference:
             == (os.path.basename(other.file), other.dtype, other.shape, other.offset)
 
 
-class InMemory:
-    """The storage of a Parameter: its rows in one array. Optimisers, checkpoints and reports reach a table through
-    these methods, so that it may be kept elsewhere: in files (rows/mapped.py).
+class Storage:
+    """Where the rows of a Parameter are: here in memory, in one array. Optimisers, checkpoints and reports reach a
+    table through these methods, so that it may be kept elsewhere: in files (rows/mapped.py).
 
-    keeps_state   whether what an optimiser keeps for the table is kept with it, from run to run
+    keeps_state   whether what an optimiser keeps for the table is stored with it, from run to run
     reader        who reads the rows while none lag (see Parameter.lazy); None: they are simply the array's
     first         a function from ids (U,) to the rows (U, D) as they began, where that is known without keeping them
     """
@@ -89,20 +89,20 @@ class InMemory:
         """The gradient in a form that this table can be stepped by."""
         return g
 
-    def refuse_dense(self, why: str) -> None:
-        """ValueError where a step may not go through all rows."""
+    def refuse_dense(self, optimizer: str, reason: str) -> None:
+        """ValueError where a step may not go through all rows, with the reason why it would."""
 
-    def kept(self, rule: dict[str, str]) -> Any:
-        """The LazyRows that this table has from an earlier run with the optimiser of that description, or None."""
+    def lazy_of(self, rule: dict[str, str]) -> Any:
+        """The LazyRows that the table has from an earlier run with the optimiser of this description, or None."""
 
-    def keep(self, rule: dict[str, str], lazy: Any) -> None:
-        """From here on the table is trained by that optimiser."""
+    def train_by(self, rule: dict[str, str], lazy: Any) -> None:
+        """From here on the table is trained by the optimiser of this description."""
 
 
 class Parameter(Tensor):
     """A leaf Tensor that a module owns and an optimiser changes.
 
-    storage       where the rows are kept: `take`, `put`, `all`, `new_array`, `flush`, `reference` (see InMemory)
+    storage       where the rows are kept: `take`, `put`, `all`, `new_array`, `flush`, `reference` (see Storage)
     lazy          None, or the LazyRows (rows/lazy.py) of an optimiser that updates rows lazily
     frozen_rows   None, or a boolean array (V,): True for rows that no optimiser moves, whatever its momentum and decay
     project       None, or a function of rows (U, D) that a step applies to the rows it is about to update (max_norm)
@@ -126,7 +126,7 @@ class Parameter(Tensor):
     @property
     def storage(self) -> Any:
         """Where the rows are kept."""
-        return InMemory(self)
+        return Storage(self)
 
     @property
     def lazy(self) -> Any:

@@ -31,15 +31,12 @@ class Record:
 
     @classmethod
     def from_tree(cls, tree: dict[str, Any], **attributes: Any) -> Any:
-        """The instance that a tree of this class's form tells of; `attributes` are those that are no fields. ValueError
-        if the values do not go together."""
+        """The instance that a tree of this class's form tells of; `attributes` are those that are no fields, such as
+        the parameter that it is about. ValueError if the values do not go together."""
         new = cls.__new__(cls)
         vars(new).update(attributes)
         for name, form in cls.FIELDS.items():
-            records = {choice.__name__: choice for choice in (form if isinstance(form, tuple) else (form,))
-                       if isinstance(choice, type) and issubclass(choice, Record)}
-            x = tree[name]
-            setattr(new, name, records[x["class"]].from_tree(x) if records and x is not None else x)
+            setattr(new, name, _value(tree[name], form))
         new.check()
         return new
 
@@ -50,3 +47,11 @@ class Record:
 
     def check(self) -> None:
         """ValueError if the values of the fields do not go together; subclasses say when."""
+
+
+def _value(x: Any, form: Any) -> Any:
+    """What a field of this form has for x of a tree: an instance, where the form names the Record class of x."""
+    for choice in form if isinstance(form, tuple) else (form,):
+        if isinstance(choice, type) and issubclass(choice, Record) and x is not None and x["class"] == choice.__name__:
+            return choice.from_tree(x)
+    return x

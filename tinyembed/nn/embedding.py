@@ -32,11 +32,8 @@ class Table(Module):
 
     def _set_up(self, num_embeddings: int, embedding_dim: int, **options: Any) -> None:
         """Check and keep the options; nothing is drawn yet."""
-        if unknown := set(options) - set(self.OPTIONS):
-            raise TypeError(f"{type(self).__name__} has no option {sorted(unknown)}; it has {', '.join(self.OPTIONS)}")
         if num_embeddings < 1 or embedding_dim < 1:
             raise ValueError(f"a table needs at least one row and one column, not {num_embeddings} x {embedding_dim}")
-        options = {**self.OPTIONS, **options}
         check_max_norm(options["max_norm"], options["norm_type"])
         options["padding_idx"] = as_row(options["padding_idx"], num_embeddings)
         vars(self).update(num_embeddings=num_embeddings, embedding_dim=embedding_dim, **options)
@@ -47,17 +44,8 @@ class Table(Module):
         return {name: getattr(self, name) for name in self.OPTIONS}
 
     @classmethod
-    def from_pretrained(cls, table: Any, freeze: bool = True, **options: Any) -> Any:
-        """A layer with the rows of `table` (V, D), an array, a Tensor or nested lists, which is copied; a mapped array
-        (numpy.memmap) is adopted. Frozen unless freeze=False; `freeze(False)` thaws it later. The padding row keeps
-        the values it has in the table. The options are those of the class.
-
-        Raises ValueError for what is no matrix of floats, and for training a mapped array that is read-only.
-
-        >>> table = Embedding.from_pretrained([[1.0, 2.0], [3.0, 4.0]])
-        >>> table([1]).data.tolist(), table.weight.requires_grad
-        ([[3.0, 4.0]], False)
-        """
+    def _adopting(cls, table: Any, freeze: bool, **options: Any) -> Any:
+        """A layer with the rows of a given table."""
         weight = Parameter(table, requires_grad=False)
         if weight.ndim != 2 or weight.dtype.kind != "f":
             raise ValueError(f"a table is a matrix (V, D) of floats, not {weight.dtype} {weight.shape}")
@@ -183,16 +171,32 @@ class Embedding(Table):
         self._own(self._drawn(std, rng, dtype))
 
     @classmethod
+    def from_pretrained(cls, table: Any, freeze: bool = True, padding_idx: int | None = None,
+                        max_norm: float | None = None, norm_type: float = 2.0, scale_grad_by_freq: bool = False,
+                        sparse: bool = True) -> Any:
+        """A layer with the rows of `table` (V, D), an array, a Tensor or nested lists, which is copied; a mapped array
+        (numpy.memmap) is adopted. Frozen unless freeze=False; `freeze(False)` thaws it later. The padding row keeps
+        the values it has in the table.
+
+        >>> table = Embedding.from_pretrained([[1.0, 2.0], [3.0, 4.0]])
+        >>> table([1]).data.tolist(), table.weight.requires_grad
+        ([[3.0, 4.0]], False)
+        """
+        return cls._adopting(table, freeze, padding_idx=padding_idx, max_norm=max_norm, norm_type=norm_type,
+                             scale_grad_by_freq=scale_grad_by_freq, sparse=sparse)
+
+    @classmethod
     def mapped(cls, path: Any, num_embeddings: int | None = None, embedding_dim: int | None = None,
-               padding_idx: int | None = None, *, std: float = 1.0, seed: int | None = None, dtype: Any = np.float32,
-               **options: Any) -> Any:
+               padding_idx: int | None = None, max_norm: float | None = None, norm_type: float = 2.0,
+               scale_grad_by_freq: bool = False, *, std: float = 1.0, seed: int | None = None,
+               dtype: Any = np.float32) -> Any:
         """A layer whose table, and all that an optimiser keeps for it, are in mapped files: it may be larger than
         memory. Opens the table in the folder `path`, or makes one of num_embeddings x embedding_dim there.
 
         A step reads and writes the rows it touches, and no others. Rows start as N(0, std^2), each drawn from `seed`
         and its own number; one that was never trained takes no room on the disk. Opened again, in another process say,
         the table goes on where it was, with its own std, seed and dtype, and so does an optimiser of the same class.
-        Rows that are behind stay behind in the files. What concerns all rows writes all of the file: changing settings
+        Rows that lag are stored as they are. What concerns all rows writes all of the file: changing settings
         other than lr, freezing rows between steps, assigning. A rule without an exact lazy form is refused, and so is
         `grow`. For one process at a time.
 
@@ -216,6 +220,8 @@ class Embedding(Table):
         """
         from ..rows import open_mapped
         layer = cls.__new__(cls)
+        options: dict[str, Any] = {"max_norm": max_norm, "norm_type": norm_type, "sparse": True,
+                                   "scale_grad_by_freq": scale_grad_by_freq}
         if num_embeddings is not None and embedding_dim is not None:
             layer._set_up(num_embeddings, embedding_dim, padding_idx=padding_idx, **options)  # before a file is made
         weight = open_mapped(path, (num_embeddings, embedding_dim), padding_idx, std, seed, dtype)

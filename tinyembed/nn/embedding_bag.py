@@ -49,6 +49,19 @@ class EmbeddingBag(Table):
                      include_last_offset=include_last_offset)
         self._own(self._drawn(std, rng, dtype))
 
+    @classmethod
+    def from_pretrained(cls, table: Any, freeze: bool = True, max_norm: float | None = None, norm_type: float = 2.0,
+                        scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = True,
+                        include_last_offset: bool = False, padding_idx: int | None = None) -> Any:
+        """A layer with the rows of `table` (V, D); see `Embedding.from_pretrained`.
+
+        >>> EmbeddingBag.from_pretrained([[1.0, 2.0], [3.0, 4.0]])([[0, 1]]).data.tolist()
+        [[2.0, 3.0]]
+        """
+        return cls._adopting(table, freeze, padding_idx=padding_idx, max_norm=max_norm, norm_type=norm_type,
+                             scale_grad_by_freq=scale_grad_by_freq, sparse=sparse, mode=mode,
+                             include_last_offset=include_last_offset)
+
     def _set_up(self, num_embeddings: int, embedding_dim: int, **options: Any) -> None:
         super()._set_up(num_embeddings, embedding_dim, **options)
         check_mode(self.mode)

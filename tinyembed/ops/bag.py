@@ -12,10 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, ValueAndVjp, as_ids, as_integers, as_row, blocks, primitive, unique_inverse
+from ..core import CHUNK, Array, ValueAndVjp, as_ids, as_integers, as_row, blocks, primitive, unique_inverse
 from .lookup import check_max_norm, read_rows, table_grad, table_shape
-
-CHUNK = 4096  # a float32 sum of this many rows at a time; the partial sums are added in float64
 
 
 @primitive(rows=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core import Array, ValueAndVjp, mode, pieces, primitive
+from ..core import Array, ValueAndVjp, mode, primitive
+from .linalg import pieces
 from .normal import normal_cdf, normal_pdf
 
 C = 0.7978845608028654  # sqrt(2 / pi)
@@ -24,7 +25,7 @@ def gelu(x: Array, approximate: str = "none") -> ValueAndVjp:
     x = x if x.dtype.kind == "f" else x.astype(np.float64)
     y = np.empty(x.shape, x.dtype)
     P = np.empty_like(y) if mode.recording else y  # without a gradient nobody needs it again
-    for part, p, out in pieces(x, P, y):
+    for part, p, out in pieces(x, P, y, lines=False):
         _times_cdf(part, p, out, approximate)
     return y, lambda g: (_slope(x, P, g, approximate),)
 
@@ -41,7 +42,7 @@ def _times_cdf(x: Array, P: Array, y: Array, approximate: str) -> None:
 def _slope(x: Array, P: Array, g: Array, approximate: str) -> Array:
     """g (P + x P')"""
     gx = np.empty(x.shape, x.dtype)
-    for part, p, gy, d in pieces(x, P, g, gx):
+    for part, p, gy, d in pieces(x, P, g, gx, lines=False):
         if approximate == "none":
             normal_pdf(part, out=d)
             d *= part
@@ -71,4 +72,3 @@ def _near_slope(x: Array, P: Array, out: Array) -> None:
     out *= 1 - P
     out += 1
     out *= P
-

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from ..core import Array, ValueAndVjp, primitive, sum_rows
+from ..core import Array, ValueAndVjp, blocks, primitive, sum_rows
 
 
 def as_matrix(x: Array) -> Array:
@@ -16,6 +17,18 @@ def as_matrix(x: Array) -> Array:
         return x
     n = x.shape[-1]
     return x.reshape(-1, n) if n else x.reshape(math.prod(x.shape[:-1]), 0)
+
+
+def pieces(*arrays: Array, lines: bool = True) -> Iterator[tuple[Array, ...]]:
+    """Arrays (…, D), some lines of all of them at a time, or with lines=False some entries; whole if they fit the
+    cache. Where lines stay whole D may differ between arrays; one that is written to must be contiguous."""
+    width = arrays[0].shape[-1] if lines else 1
+    n = arrays[0].size // max(width, 1)
+    parts = list(blocks(n, width))
+    if len(parts) <= 1:
+        return iter((arrays,))
+    flat = [a.reshape(n, -1) for a in arrays]
+    return (tuple(a[some] for a in flat) for some in parts)
 
 
 @primitive

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Tensor, ValueAndVjp, method, mode, pieces, primitive, sum_rows
-from .linalg import as_matrix
+from ..core import Array, Tensor, ValueAndVjp, method, mode, primitive, sum_rows
+from .linalg import as_matrix, pieces
 
 
 def below_top(x: Array, axis: int) -> Array:

@@ -13,6 +13,7 @@ so no optimiser is written twice. What it keeps for a parameter, and the steppin
 
 from __future__ import annotations
 
+import copy
 import math
 import numbers
 import warnings
@@ -50,10 +51,10 @@ def checked(name: str, value: Any) -> Any:
 
 
 class ParamGroup:
-    """Parameters (`params`) that share their settings, each an attribute; `scale` is a factor on lr, for schedules, and
-    `rate` lr * scale. A setting is checked when it is set; one that is refused stays what it was.
+    """Parameters that share their settings, each an attribute; `scale` is a factor on lr, for schedules, and `rate` is
+    lr * scale. A setting is checked when it is set; one that is refused stays what it was.
 
-    >>> group = ParamGroup([], {"lr": 0.1, "momentum": 0.9})
+    >>> group = ParamGroup([], {"lr": 0.1, "momentum": 0.9}, Optimizer.check)
     >>> group.scale = 0.5
     >>> group.rate
     0.05
@@ -67,38 +68,36 @@ class ParamGroup:
     lr: float
     momentum: float
     scale: float
-    _check: Callable[[Any], None]
     keeps_momentum = True  # False: made with momentum 0, so that there is no state for it
+    check: Callable[[Any], None]  # ValueError for settings that do not go together
 
-    def __init__(self, params: list[Parameter], settings: dict[str, Any],
-                 check: Callable[[Any], None] = lambda group: None) -> None:
-        vars(self).update(dict.fromkeys(settings), params=params, scale=1.0, names=tuple(settings), _check=check)
-        self.set(settings)
+    def __init__(self, params: list[Parameter], settings: dict[str, Any], check: Callable[[Any], None]) -> None:
+        settings = {**settings, "scale": 1.0}
+        vars(self).update(params=params, names=tuple(settings), check=check)
+        vars(self).update(self.trial(settings))
 
     @property
     def rate(self) -> float:
         return float(self.lr) * float(self.scale)
 
     def settings(self, *but: str) -> dict[str, Any]:
-        """The settings by name, without the scale, and without those named."""
+        """The settings by name, without those named here."""
         return {name: getattr(self, name) for name in self.names if name not in but}
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name not in (*self.names, "scale"):
-            raise AttributeError(f"this optimiser has no setting {name!r}; it has {', '.join(self.names)}")
-        self.set({name: value})
+        if name not in self.names:
+            raise AttributeError(f"there is no setting {name!r} that can be set, but {', '.join(self.names)}")
+        vars(self).update(self.trial({name: value}))
 
-    def set(self, changes: dict[str, Any]) -> None:
-        """Set several settings, or none of them."""
-        before = vars(self).copy()
-        vars(self).update({name: checked(name, value) for name, value in changes.items()})
-        try:
-            if not self.keeps_momentum and self.momentum:
-                raise ValueError("momentum was 0 when this optimiser was made, so it keeps none; make a new one")
-            self._check(self)
-        except ValueError:
-            vars(self).update(before)
-            raise
+    def trial(self, changes: dict[str, Any]) -> dict[str, Any]:
+        """These settings as they will be kept. ValueError if one is no use, or does not go with the others."""
+        changes = {name: checked(name, value) for name, value in changes.items()}
+        changed = copy.copy(self)
+        vars(changed).update(changes)
+        if not self.keeps_momentum and changed.momentum:
+            raise ValueError("momentum was 0 when this optimiser was made, so it keeps none; make a new one")
+        self.check(changed)
+        return changes
 
 
 class Optimizer:
@@ -122,7 +121,6 @@ class Optimizer:
     """
 
     states: tuple[str, ...] = ()
-    before_step: Callable[[], Any] | None = None  # called when the gradients are final: `fit` keeps its row report so
 
     def __init__(self, params: Iterable[Any], sparse: str = "exact", **settings: Any) -> None:
         if sparse not in ("exact", "touched"):
@@ -202,13 +200,11 @@ class Optimizer:
 
     def step(self) -> None:
         """One step of every parameter that has a gradient."""
-        if self.before_step is not None:
-            self.before_step()
         for o, p, lazy in self.driven():
             if p.grad is None or not p.requires_grad:
                 continue
             g = p.storage.gradient(p.grad)
-            lazy.settle(o.settings("lr"))
+            lazy.settle(o.settings("lr", "scale"))
             lazy.make_states(self.states, self.state_shape(o, p))
             if not isinstance(g, RowGrad):
                 lazy.step_all(self.rule, o, g)
@@ -222,18 +218,14 @@ class Optimizer:
 
     def driven(self) -> Iterator[tuple[Any, Parameter, LazyRows]]:
         """(group, parameter, what is kept for it) for each parameter."""
-        return ((o, p, lazy) for (o, p), lazy in zip(((o, p) for o in self.groups for p in o.params), self.state))
+        groups = (o for o in self.groups for _ in o.params)
+        return ((o, lazy.p, lazy) for o, lazy in zip(groups, self.state))
 
     def set_each(self, changes: list[dict[str, Any]]) -> None:
         """Change the settings of each group, or of none."""
-        before = [vars(o).copy() for o in self.groups]
-        try:
-            for o, of_group in zip(self.groups, changes):
-                o.set(of_group)
-        except ValueError:
-            for o, of_group in zip(self.groups, before):
-                vars(o).update(of_group)
-            raise
+        trials = [o.trial(of_group) for o, of_group in zip(self.groups, changes)]
+        for o, settings in zip(self.groups, trials):
+            vars(o).update(settings)
 
     def _momentum_state(self, name: str) -> tuple[str, ...]:
         """The name of the state that momentum takes, or none if it is 0 in all groups; then it is to stay so."""
@@ -245,10 +237,10 @@ class Optimizer:
     def _state_of(self, p: Parameter) -> LazyRows:
         """What is kept for p: what its table has from an earlier run, or a new one."""
         rule = {"rule": type(self).__name__, "sparse": self.sparse}
-        lazy = p.storage.kept(rule)
+        lazy: LazyRows | None = p.storage.lazy_of(rule)
         if lazy is None:
             lazy = LazyRows(p)
-            p.storage.keep(rule, lazy)
+            p.storage.train_by(rule, lazy)
         return lazy
 
     def _by_rows(self, o: Any, p: Parameter, lazy: LazyRows) -> bool:
@@ -257,13 +249,13 @@ class Optimizer:
             lazy.count_rows()
         elif lazy.by_rows is None:
             try:
-                law = self.catch_up_law(o, lazy.steps, p.dtype)
-            except ValueError as reason:
-                why = (f'{type(self).__name__} takes dense steps for a table of shape {p.shape}: {reason}. '
-                       'sparse="touched" is another algorithm that does not.')
-                p.storage.refuse_dense(why)
-                warnings.warn(why, stacklevel=3)
-                lazy.by_rows = False
+                lazy.follow(self.catch_up_law(o, lazy.steps, p.dtype))
+            except ValueError as error:
+                reason = f'{error}. sparse="touched" is another algorithm that does not'
             else:
-                lazy.follow(law)
+                return True
+            p.storage.refuse_dense(type(self).__name__, reason)
+            warnings.warn(f"{type(self).__name__} takes dense steps for a table of shape {p.shape}: {reason}.",
+                          stacklevel=3)
+            lazy.by_rows = False
         return bool(lazy.by_rows)

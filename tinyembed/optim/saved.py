@@ -9,7 +9,7 @@ from ..rows import LazyRows, saved_rows
 from .optimizer import Optimizer
 
 # What `optimizer_tree` gives, in the notation of `files.check_tree`.
-OPTIMIZER = {"rule": str, "sparse": str, "scale": float, "groups": [{str: object}], "states": [(None, LazyRows)]}
+OPTIMIZER = {"rule": str, "sparse": str, "groups": [{str: object}], "states": [(None, LazyRows)]}
 
 
 def optimizer_tree(optimizer: Optimizer) -> dict[str, Any]:
@@ -17,7 +17,7 @@ def optimizer_tree(optimizer: Optimizer) -> dict[str, Any]:
     (`te.train.save_checkpoint` keeps both). None for tables that keep it themselves (`Embedding.mapped`)."""
     for lazy in optimizer.state:
         lazy.grow()
-    return {"rule": type(optimizer).__name__, "sparse": optimizer.sparse, "scale": optimizer.scale,
+    return {"rule": type(optimizer).__name__, "sparse": optimizer.sparse,
             "groups": [o.settings() for o in optimizer.groups],
             "states": [None if lazy.p.storage.keeps_state else lazy.to_tree() for lazy in optimizer.state]}
 
@@ -36,8 +36,8 @@ def restore_optimizer(optimizer: Optimizer, tree: dict[str, Any]) -> None:
     for i, (theirs, ours) in enumerate(zip(tree["groups"], mine["groups"])):
         if set(theirs) != set(ours):
             raise ValueError(f"group {i} was saved with the settings {sorted(theirs)}, expected {sorted(ours)}")
-    before = [{**o.settings(), "scale": o.scale} for o in optimizer.groups]
-    optimizer.set_each([{**settings, "scale": tree["scale"]} for settings in tree["groups"]])
+    before = [o.settings() for o in optimizer.groups]
+    optimizer.set_each(tree["groups"])
     try:
         optimizer.state = [_restored(optimizer, *driven, saved) for driven, saved in zip(optimizer.driven(),
                                                                                          tree["states"])]
@@ -57,7 +57,7 @@ def _restored(optimizer: Optimizer, o: Any, p: Parameter, lazy: LazyRows, saved:
     if s.arrays is not None and [a.shape for a in s.arrays] != shapes:
         raise ValueError(f"the optimiser's state does not fit: states {[a.shape for a in s.arrays]}, expected {shapes}")
     exact = optimizer.sparse == "exact"
-    if s.by_rows and s.settings == o.settings("lr") and (s.row_steps is None, s.law is None) != (
+    if s.by_rows and s.settings == o.settings("lr", "scale") and (s.row_steps is None, s.law is None) != (
             exact, not exact or optimizer.catch_up_law(o, 0, p.dtype) is None):
         raise ValueError("the optimiser's state does not fit: it does not say when rows were stepped")
     return s

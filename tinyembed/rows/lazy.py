@@ -26,7 +26,7 @@ class LazyRows(Record):
 
     steps       steps taken: one for each `step()` at which the parameter had a gradient
     arrays      the states; None before the first step
-    settings    the group's settings at the last step, but for those that only scale a step
+    settings    the group's settings at the last step, but for lr and its scale
     by_rows     whether a RowGrad steps rows (True) or is made dense (False); None before the first
     row_steps   (V,) steps of each row, for sparse="touched"
     law, last   for sparse="exact", where absent rows move: how (catch_up.py), and the step (V,) that each row is
@@ -39,6 +39,10 @@ class LazyRows(Record):
                         "by_rows": (None, bool), "row_steps": (None, np.dtype(np.int64)),
                         "law": (None, LinearCatchUp, AdamCatchUp), "last": (None, np.dtype(np.int32))}
 
+    p: Parameter
+    forgotten = False  # by the table (see MappedParameter.forget_optimizer)
+    _caught_up: tuple[Array | None, list[Array]] = NOTHING  # ids, and what `rows` has made of them
+
     def __init__(self, p: Parameter) -> None:
         self.p = p
         self.steps = 0
@@ -48,10 +52,6 @@ class LazyRows(Record):
         self.row_steps: Array | None = None
         self.law: Any = None
         self.last: Any = None
-
-    p: Parameter
-    forgotten = False  # by the table (see MappedParameter.forget_optimizer)
-    _caught_up: tuple[Array | None, list[Array]] = NOTHING  # ids, and what `rows` has made of them
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -67,7 +67,8 @@ class LazyRows(Record):
         """The current rows of ids (…) -> (…, D); each row is caught up once, however often it is asked for."""
         unique, inverse = unique_inverse(ids.reshape(-1))
         z = self.rows(unique)
-        self._caught_up = unique, z  # the step that follows will most likely ask for the same
+        if self.law is not None:
+            self._caught_up = unique, z  # the step that follows will most likely ask for the same
         return z[0].take(inverse.reshape(ids.shape), 0)
 
     def rows(self, ids: Array) -> list[Array]:
@@ -75,15 +76,15 @@ class LazyRows(Record):
         (known, z), self._caught_up = self._caught_up, NOTHING
         if known is not None and np.array_equal(known, ids):
             return z
-        z = [self.p.storage.take(ids), *(a.take(ids, 0) for a in self.arrays)]
+        z = [self.p.storage.take(ids), *(a.take(ids, 0) for a in self.arrays or ())]
         if self.law is None:
             return z
         last = self.last.take(ids)
         frozen = None if self.p.frozen_rows is None else np.flatnonzero(self.p.frozen_rows[ids])
-        kept = [] if frozen is None else [a.take(frozen, 0) for a in z]
+        before = [] if frozen is None else [a.take(frozen, 0) for a in z]
         for some in blocks(len(ids), self.p.shape[1], CAUGHT_UP):
             self.law.catch_up(last[some], *(a[some] for a in z))
-        for a, rows in zip(z, kept):
+        for a, rows in zip(z, before):
             a[frozen] = rows
         return z
 
@@ -110,6 +111,8 @@ class LazyRows(Record):
     def commit(self) -> None:
         """Store all rows as of now."""
         self._caught_up = NOTHING
+        if self.law is None:
+            return
         for some in blocks(len(self.p), self.p.shape[1], CAUGHT_UP):
             ids = np.arange(some.start, some.stop)
             self.put(ids, self.rows(ids))
@@ -128,7 +131,7 @@ class LazyRows(Record):
 
     def settle(self, settings: dict[str, Any]) -> None:
         """Let other settings hold from here on: rows that lag under those before are committed, and so are those that
-        another optimiser has left behind."""
+        lag under another optimiser."""
         if self.forgotten:
             raise ValueError("the mapped table has forgotten this optimiser (forget_optimizer); make a new one")
         if self.settings != settings:
@@ -186,7 +189,7 @@ class LazyRows(Record):
         self.steps += 1
         arrays = [p.storage.all(), *self.arrays]
         frozen = None if p.frozen_rows is None else np.flatnonzero(p.frozen_rows)
-        kept = [] if frozen is None else [a.take(frozen, 0) for a in arrays]
+        before = [] if frozen is None else [a.take(frozen, 0) for a in arrays]
         if p.project is not None:
             touched = np.flatnonzero(g.any(axis=1))
             p.storage.put(touched, p.project(p.storage.take(touched)))
@@ -205,7 +208,7 @@ class LazyRows(Record):
                     rule(o, self.steps, w[rows], g[rows], *(a[rows] for a in states))
 
             in_halves(step_half, n, w.nbytes)
-        for a, rows in zip(arrays, kept):
+        for a, rows in zip(arrays, before):
             a[frozen] = rows
         if self.law is not None:
             self.law.advance(rule, o)

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from ..core import Array, FileReference, InMemory, Parameter, RowGrad, Tensor, as_row, blocks, fresh_rng
+from ..core import Array, FileReference, Parameter, RowGrad, Storage, Tensor, as_row, blocks, fresh_rng
 from ..files import FormatError, SafeTensors, read_tree, sparse_safetensors, write_safetensors, write_tree
 from .lazy import LazyRows
 from .saved import saved_rows
@@ -31,10 +31,10 @@ FORM = {"shape": [int], "dtype": str, "std": float, "seed": int, "padding_idx": 
 CODES = {"<f4": "F32", "<f8": "F64", "<i4": "I32", "<i8": "I64", "|u1": "U8"}
 
 
-class InFiles(InMemory):
-    """The storage of a mapped table, and its reader while no row lags."""
+class InFiles(Storage):
+    """The storage of a mapped table. While no row lags it is read by LazyRows that no optimiser drives."""
 
-    __slots__ = ("_known", "_lazy", "_maps", "_philox", "dtype", "folder", "shape", "table")
+    __slots__ = ("_known", "_lazy", "_maps", "_philox", "dtype", "folder", "reader", "shape", "table")
     keeps_state = True
 
     def __init__(self, folder: str) -> None:
@@ -54,8 +54,9 @@ class InFiles(InMemory):
         self._philox = np.random.Philox(key=self.table["seed"])
 
     def belong_to(self, p: Parameter) -> None:
-        """Be the storage of p, made of `weight`: its frozen rows, and what an optimiser has kept for it."""
-        self.p = p
+        """Be the storage of p, whose array is `weight`: with its frozen rows, and what an optimiser keeps for it."""
+        self.p, self.reader = p, LazyRows(p)
+        p.hand_to(None)
         if self.table["frozen_rows"] is not None:
             p.frozen_rows = np.unpackbits(self.table["frozen_rows"], count=self.shape[0]).astype(bool)
         if self.table["rule"] is not None:
@@ -72,18 +73,13 @@ class InFiles(InMemory):
 
     # -- rows ----------------------------------------------------------------------------------------------------------
 
-    @property
-    def reader(self) -> Any:
-        return self
-
-    def take(self, ids: Array, axis: int = 0, mode: str = "raise") -> Array:
-        """Rows of ids (…) -> (…, D) as they are stored, or as they were drawn."""
-        flat = ids.reshape(-1)
-        rows = self.p._data.take(flat, 0)
-        new = np.flatnonzero(self._known.take(flat) == 0)
+    def take(self, ids: Array) -> Array:
+        """Rows as they are stored, or as they began."""
+        rows = self.p._data.take(ids, 0)
+        new = np.flatnonzero(self._known.take(ids) == 0)
         if len(new):
-            rows[new] = self.first(flat[new])
-        return rows.reshape(*ids.shape, self.shape[1])
+            rows[new] = self.first(ids[new])
+        return rows
 
     def put(self, ids: Array, rows: Array) -> None:
         self.p._data[ids] = rows
@@ -101,18 +97,6 @@ class InFiles(InMemory):
         rows[ids == self.table["padding_idx"]] = 0
         return rows
 
-    def current(self) -> Array:
-        """The whole table, in memory."""
-        table = self.take(np.arange(self.shape[0]))
-        table.flags.writeable = False
-        return table
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return np.asarray(self.current(), dtype)
-
-    def commit(self) -> None:
-        """No row lags."""
-
     # -- what an optimiser does ----------------------------------------------------------------------------------------
 
     def gradient(self, g: Any) -> Any:
@@ -122,16 +106,16 @@ class InFiles(InMemory):
         ids = np.flatnonzero(g.any(axis=1))
         return RowGrad(g.shape, ids, g[ids], coalesced=True)
 
-    def refuse_dense(self, why: str) -> None:
-        raise ValueError(f"there are no dense steps for a mapped table, which would write all of its file. {why}")
+    def refuse_dense(self, optimizer: str, reason: str) -> None:
+        raise ValueError(f"{optimizer} would take dense steps for a mapped table: {reason}")
 
-    def kept(self, rule: dict[str, str]) -> LazyRows | None:
+    def lazy_of(self, rule: dict[str, str]) -> LazyRows | None:
         if self._lazy is not None and self.table["rule"] != rule:
             raise ValueError(f"this mapped table is trained by {self.table['rule']}, and this optimiser is {rule}; "
                              "table.weight.forget_optimizer() lets another one start afresh")
         return self._lazy
 
-    def keep(self, rule: dict[str, str], lazy: LazyRows) -> None:
+    def train_by(self, rule: dict[str, str], lazy: LazyRows) -> None:
         self.table["rule"], self._lazy = rule, lazy
 
     def forget(self) -> None:
@@ -182,7 +166,10 @@ class InFiles(InMemory):
             for some in blocks(0 if steps is None else len(steps), entries=1 << 20):
                 if steps[some].max() > tree["steps"]:
                     np.minimum(steps[some], tree["steps"], out=steps[some])
-        return saved_rows(tree, self.p)
+        lazy = saved_rows(tree, self.p)
+        if lazy.by_rows is False:
+            raise ValueError("it says that the table takes dense steps")
+        return lazy
 
     def _mapped(self, x: Any) -> Any:
         """The array that a reference means: one of this folder, whatever folder it was written in."""
@@ -204,7 +191,6 @@ class MappedParameter(Parameter):
         """Open the table in a folder. FormatError if something there is not what it should be."""
         self._files = InFiles(folder)
         super().__init__(self._files.weight)  # a memmap is adopted, not copied
-        self._reader = self._files
         self._files.belong_to(self)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -55,14 +56,11 @@ class RowReport(Record):
         """Room for n rows, those that are there first."""
         for name in self.FIELDS:
             array = getattr(self, name)
-            room = np.zeros((n, *array.shape[1:]), array.dtype)
-            room[:min(n, len(array))] = array[:n]
-            setattr(self, name, room)
+            setattr(self, name, np.concatenate([array, np.zeros((n - len(array), *array.shape[1:]), array.dtype)]))
 
     def to_tree(self) -> dict[str, Any]:
         """The rows touched, how often, and where their first update found them."""
-        self._have_room(self._count)
-        return super().to_tree()
+        return {name: x[:self._count] if name in self.FIELDS else x for name, x in super().to_tree().items()}
 
     def check(self) -> None:
         """ValueError if what a file says is not of this parameter."""
@@ -89,7 +87,7 @@ class RowReport(Record):
     @property
     def drift(self) -> Array:
         drift = np.zeros(len(self._slot))
-        for some in blocks(self._count, self.p.size // len(self.p)):
+        for some in blocks(self._count, math.prod(self.p.shape[1:])):
             ids = self.ids[some]
             first = self.first[some] if self.p.storage.first is None else self.p.storage.first(ids)
             drift[ids] = np.linalg.norm(self.p.rows().take(ids, axis=0, mode="clip") - first, axis=1)

@@ -52,7 +52,7 @@ def save_checkpoint(path: str | os.PathLike[str], model: Any, optimizer: Optimiz
             lists, tuples, None, booleans, numbers, strings and arrays, at any depth
 
     The parameters are stored as tensors `model.NAME.stored`, in the state in which that optimiser left them: rows that
-    are behind are not brought up to date (`write_safetensors(path, model.state_dict())` gives other programs a file in
+    lag are not brought up to date (`write_safetensors(path, model.state_dict())` gives other programs a file in
     which they are). Mapped tables stay in their own files, are flushed first, and are referred to.
 
     >>> import tempfile, tinyembed as te
@@ -69,9 +69,9 @@ def load_checkpoint(path: str | os.PathLike[str], model: Any = None, optimizer: 
     """Read a checkpoint of `save_checkpoint` or of `fit`: put back the model's parameters and the optimiser, if given.
 
     With an optimiser, training goes on where it was; without, all rows are brought up to date. Parameters and rows that
-    the model has frozen, or not, stay so. Raises FormatError if
-    the file is damaged or no checkpoint, or was written by a later version; ValueError, with the reason, if model or
-    optimiser are not those that it was made of. Then nothing has changed.
+    the model has frozen, or not, stay so. Raises FormatError if the file is damaged, no checkpoint, or of another
+    layout; ValueError, with the reason, if model or optimiser are not those that it was made of. Then nothing has
+    changed.
     """
     tree, version = read(path)
     if model is not None:
@@ -94,8 +94,8 @@ def write(path: str | os.PathLike[str], model: Any, optimizer: Optimizer | None,
         p.storage.flush()
     # Rows that lag by another optimiser's doing are of no use without it: of those, what a reader sees.
     mine = [None, *(optimizer.state if optimizer is not None else [])]
-    tensors = {name: {"stored": p.storage.all() if p.lazy in mine else p.data, "frozen_rows": p.frozen_rows,
-                      "trains": p.requires_grad} for name, p in parameters.items()}
+    tensors = {name: {"stored": p.storage.all() if p.storage.keeps_state or p.lazy in mine else p.data,
+                      "frozen_rows": p.frozen_rows, "trains": p.requires_grad} for name, p in parameters.items()}
     write_tree(path, {"model": tensors, "optimizer": state, "run": run, "about": about}, kind=KIND,
                layout=LAYOUT)
 

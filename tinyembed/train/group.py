@@ -39,7 +39,7 @@ class Group(Alone):
     """The processes that train together, seen from one of them: `rank` of 0 … size-1.
 
     `launch` makes them. Group() is a process by itself, for which all this does nothing. `interrupted` says whether
-    somebody has pressed Ctrl-C where `launch` waits: the same in all ranks, as of their last sum.
+    somebody has pressed Ctrl-C where `launch` waits: the same in all ranks, as of their last sum, and from then on.
 
     >>> Group().size, Group(rank=1, size=2).part((np.arange(5), np.arange(5)))
     (1, (array([2, 3, 4]), array([2, 3, 4])))
@@ -90,9 +90,14 @@ class Group(Alone):
         with alike_after(self._generators, None if alike else self.rank):
             yield from (part for part in map(self.part, batches) if len(part[0]))
 
-    def keep_alike(self, generators: dict[str, np.random.Generator]) -> None:
-        """The generators that are alike in all ranks, and are to be so after each step again."""
+    @contextlib.contextmanager
+    def alike(self, generators: dict[str, np.random.Generator]) -> Iterator[None]:
+        """Within, generators that are alike in all ranks draw for each by itself in a step, and are alike after it."""
         self._generators = generators
+        try:
+            yield
+        finally:
+            self._generators = {}
 
     def all_reduce(self, *numbers: float) -> tuple[float, ...]:
         """The sum over all ranks of each number, the same in all. All must call it; nobody returns before all have."""

@@ -1,6 +1,6 @@
 """The one training loop: a true loss, clipping, bad steps named before they do harm, a Ctrl-C that breaks no step.
 
-`train_step` is what training is; `fit` says when, how long, and what is kept.
+`train_step` is what training is: `gradients`, then the optimiser's step. `fit` says when, how long, and what is kept.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import nullcontext
 from itertools import islice
 from typing import Any
 
@@ -23,7 +24,7 @@ Loss = Callable[..., Tensor]
 
 def train_step(model: Any, batches: Iterable[Any], optimizer: Optimizer, loss: Loss | None = None,
                clip_norm: float | None = None, group: Any = None) -> tuple[float, int]:
-    """One step of the optimiser for all these batches: (the sum of their losses over the examples, how many these are).
+    """One step of the optimiser for a list of batches: (the sum of their losses over the examples, how many these are).
 
     The gradient is that of the mean over the examples of all batches. The arguments are those of `fit`.
     FloatingPointError if the loss or a gradient is not finite; then nothing has been changed.
@@ -35,39 +36,43 @@ def train_step(model: Any, batches: Iterable[Any], optimizer: Optimizer, loss: L
     >>> losses[-1] < 1e-3 < losses[0], model.weight.data.round(1)
     (True, array([[2.]], dtype=float32))
     """
-    group = Alone() if group is None else group
+    found = gradients(model, batches, optimizer, loss, clip_norm, Alone() if group is None else group)
+    optimizer.step()
+    return found
+
+
+def gradients(model: Any, batches: Iterable[Any], optimizer: Optimizer, loss: Loss | None, clip_norm: float | None,
+              group: Any) -> tuple[float, int]:
+    """`train_step` but for the step: loss and gradient of each batch, each batch weighted by its examples, and all of
+    it refused if something is not finite."""
     batches = [as_tuple(batch) for batch in batches]
     model.zero_grad()
     optimizer.zero_grad()
     count = sum(map(examples_in, batches))
     total = 0.0
     for part in group.parts(batches):
-        value = _single((_model_loss if loss is None else loss)(model, *part))
-        n = examples_in(part)
+        value, n = _loss(model, loss, part), examples_in(part)
         total += value.item() * n
         if not math.isfinite(total):
             break  # the other ranks see it in the sum below
         (value if n == count else value * (n / count)).backward()
     total, = group.sum_gradients(optimizer.params, total)
     _refuse_unless_finite(model, optimizer, total / max(count, 1), clip_norm)  # before anything has changed
-    optimizer.step()
     return total, count
 
 
 def examples_in(batch: tuple[Any, ...]) -> int:
-    """How many examples a batch has: the length of the last of its items that has one, since targets stand last. Of
-    (ids, offsets, y), bags of ids end to end, the first has the length of all bags together. Of a dict: of its values.
-    One, if no item has a length.
+    """How many examples a batch has: the length that most of its items have, and of two such lengths that of the later
+    item, since targets stand last. So of (ids, offsets, y), bags of ids end to end, an example is a bag. The items of a
+    dict are its values; a batch of single values is one example.
 
     >>> examples_in(([7, 3, 5, 5], [0, 3], [1.0, 0.0]))
     2
     """
-    for x in reversed(batch):
-        if isinstance(x, dict):
-            return examples_in(tuple(x.values()))
-        if hasattr(x, "__len__") and getattr(x, "shape", True) != ():
-            return len(x)
-    return 1
+    items = [x for item in batch for x in (item.values() if isinstance(item, dict) else (item,))]
+    lengths = [len(x) for x in reversed(items) if hasattr(x, "__len__") and not isinstance(x, (str, bytes))
+               and getattr(x, "shape", True) != ()]
+    return max(lengths, key=lengths.count, default=1)
 
 
 class Alone:
@@ -90,8 +95,9 @@ class Alone:
     def check(self, params: Iterable[Any]) -> None:
         """ValueError if the processes start with different parameters."""
 
-    def keep_alike(self, generators: dict[str, Any]) -> None:
-        """Which generators each process draws from by itself within a step, and are alike in all after it."""
+    def alike(self, generators: dict[str, Any]) -> Any:
+        """A context for a run: within each step these generators draw for one process, and after it all are alike."""
+        return nullcontext()
 
 
 def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss | None = None,
@@ -103,6 +109,7 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
     """Train: for each batch, loss, backward, clipping, step.
 
     batches     re-iterable; each batch a tuple of arrays whose first axis are the examples, such as `NextTokenBatches`
+                (where lengths differ, as with bags, `examples_in` has the rule)
     loss        `loss(model, *batch)` -> the mean over the batch's examples; `model.loss(*batch)` if not given
     epochs      passes over the batches; one if neither this nor `steps` is given
     steps       how many steps, over as many epochs as that takes; with both, training ends at whichever comes first
@@ -179,9 +186,8 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
         shown.report(history)
 
     left, total = iter(data), _steps_in_all(steps, epochs, batches, accumulate)
-    with Progress(progress and group.rank == 0, total, history.steps) as shown, interrupts() as interrupted:
-        optimizer.before_step = tracker.note
-        group.keep_alike(generators)
+    with Progress(progress and group.rank == 0, total, history.steps) as shown, interrupts() as interrupted, \
+            group.alike(generators):
         model.train()
         try:
             while not (interrupted.is_set() or group.interrupted) and (steps is None or history.steps < steps) and (
@@ -190,9 +196,11 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
                 if schedule is not None:
                     optimizer.scale = schedule(history.steps)
                 try:
-                    mean.add(*train_step(model, batches_of_step, optimizer, loss, clip_norm, group))
+                    mean.add(*gradients(model, batches_of_step, optimizer, loss, clip_norm, group))
                 except FloatingPointError as error:
                     raise FloatingPointError(f"at step {history.steps}: {error}") from error
+                tracker.note()
+                optimizer.step()
                 history.steps += 1
                 shown.step()
                 if history.steps % every == 0:
@@ -206,7 +214,6 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
                 raise  # the others are in the middle of a step
             interrupted.set()
         finally:
-            optimizer.before_step = None
             model.zero_grad()
             optimizer.zero_grad()
             model.eval()
@@ -215,7 +222,6 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
         history.interrupted = interrupted.is_set() or group.interrupted
         report()
     group.all_reduce()  # what rank 0 wrote is there for all
-    group.keep_alike({})
     history.rows = tracker.reports
     if group.rank == 0:
         tracker.warn()
@@ -238,7 +244,7 @@ def evaluate(model: Any, batches: Iterable[Any], *, loss: Loss | None = None, gr
     with model.evaluating():
         for part in group.parts(batches, alike=True):
             n = examples_in(part)
-            mean.add((_model_loss if loss is None else loss)(model, *part).item() * n, n)
+            mean.add(_loss(model, loss, part).item() * n, n)
     total, count = group.all_reduce(mean.sum, mean.count)
     if not count:
         raise ValueError("there is no batch to evaluate on; of a generator nothing is left after one pass, give a list")
@@ -251,12 +257,9 @@ def _steps_in_all(steps: int | None, epochs: int | None, batches: Any, accumulat
     return min((n for n in (steps, passes) if n is not None), default=None)
 
 
-def _model_loss(model: Any, *batch: Any) -> Tensor:
-    value: Tensor = model.loss(*batch)
-    return value
-
-
-def _single(value: Tensor) -> Tensor:
+def _loss(model: Any, loss: Loss | None, batch: tuple[Any, ...]) -> Tensor:
+    """The loss of a batch, checked to be one number."""
+    value: Tensor = model.loss(*batch) if loss is None else loss(model, *batch)
     if not isinstance(value, Tensor) or value.size != 1:
         raise ValueError(f"the loss must be a Tensor with one entry, got {value!r}; reduce it with .mean()")
     return value
