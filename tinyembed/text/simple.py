@@ -88,6 +88,9 @@ class WordTokenizer(_OfVocabulary):
     lower                make texts lower case first
     special_tokens, added, frame, late   see CharacterTokenizer
 
+    Hugging Face's `tokenizers` gives the same ids from what `save` writes, but for words that end with a Greek Σ, and
+    decodes with a space between all tokens.
+
     >>> words = words_and_punctuation("The cat, the dog.")
     >>> tokenizer = WordTokenizer(Vocabulary.build([words]))
     >>> tokenizer.encode("The dog, the cow."), tokenizer.decode(tokenizer.encode("The dog, the cow."))

@@ -148,11 +148,10 @@ class _Reader:
             frame += [(token, piece["type_id"]) for token in found]
         return frame
 
-    def bpe(self, **allowed: Any) -> dict[str, Any]:
-        model = self.fields("model", self.data["model"], **{"vocab": ANY, "merges": ANY, "dropout": (None, 0.0),
-                            "unk_token": ANY, "continuing_subword_prefix": (None, ""), "end_of_word_suffix": (None, ""),
-                            "fuse_unk": (False, True), "byte_fallback": (False, True), "ignore_merges": (False, True)}
-                            | allowed)
+    def bpe(self) -> dict[str, Any]:
+        model = self.fields("model", self.data["model"], vocab=ANY, merges=ANY, dropout=(None, 0.0), unk_token=ANY,
+                            continuing_subword_prefix=(None, ""), end_of_word_suffix=(None, ""),
+                            fuse_unk=(False, True), byte_fallback=(False, True), ignore_merges=(False, True))
         merges = []
         for i, merge in enumerate(self.list_of("model.merges", model.get("merges", []))):
             pair = merge.split(" ") if isinstance(merge, str) else merge  # old files: "a b", new ones: ["a", "b"]
