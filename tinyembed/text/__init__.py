@@ -1,10 +1,11 @@
 """From text to ids and back."""
 
 from .bpe import ByteLevelBPE
+from .load import load_tokenizer
 from .preprocess import LineSentences, simple_preprocess
 from .sampling import keep_probabilities, noise_distribution
 from .sentencepiece import SentencePieceBPE
-from .simple import CharacterTokenizer, WordTokenizer, load_tokenizer
+from .simple import CharacterTokenizer, WordTokenizer
 from .tokenizer import Tokenizer, pad
 from .vocabulary import Vocabulary, detokenise, words_and_punctuation
 from .wordpiece import WordPiece

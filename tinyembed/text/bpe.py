@@ -10,15 +10,14 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from ..files import atomic_write
 from .merges import learn_merges, merges_of
 from .patterns import PATTERNS, STRETCHES, compiled
-from .tokenizer import KeptIds, Tokenizer
-from .tokenizer_files import write_json, write_merges
-from .tokenizer_json import PLAIN, Frame
+from .tokenizer import PLAIN, Frame, KeptIds, Tokenizer, write_json
+from .tokenizer_json import bpe_model
 
 
 def _byte_table() -> list[str]:
@@ -110,7 +109,13 @@ class ByteLevelBPE(Tokenizer):
     def save_gpt2(self, folder: str | os.PathLike[str]) -> None:
         """Write GPT-2's vocab.json and merges.txt into a folder. They hold tokens and merges but no options: give
         those to `load` again. Raises ValueError for a merge that merges.txt can not hold."""
-        write_merges(Path(folder, "merges.txt"), self.merges)
+        lines = ["#version: 0.2"]
+        for left, right in self.merges:
+            if any(token.split() != [token] for token in (left, right)):
+                raise ValueError(f"merge {left!r} and {right!r}: merges.txt can hold no white space in tokens: use "
+                                 "save")
+            lines.append(f"{left} {right}")
+        atomic_write(Path(folder, "merges.txt"), ("\n".join(lines) + "\n").encode())
         write_json(Path(folder, "vocab.json"), self.index, indent=None)
 
     def _json(self) -> dict[str, Any]:
@@ -122,20 +127,17 @@ class ByteLevelBPE(Tokenizer):
         return {"normalizer": self.normalizer and {"type": self.normalizer},
                 "pre_tokenizer": level if alone else {"type": "Sequence", "pretokenizers": [cut, level]},
                 "decoder": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": True},
-                "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
-                          "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False,
-                          "ignore_merges": self.ignore_merges, "vocab": self.index,
-                          "merges": [[left, right] for left, right in self.merges]}}
+                "model": bpe_model(self.index, self.merges, self.ignore_merges)}
 
     def _ids(self, text: str, first: bool) -> list[int]:
         if self.add_prefix_space and not text.startswith(" "):
             text = " " + text
         if self.pattern is None:
             return self._word_ids(text)
-        return list(chain.from_iterable(map(self._stretches.__getitem__, STRETCHES.findall(text))))
+        return self._stretches.ids_of(STRETCHES.findall(text))
 
     def _stretch_ids(self, text: str) -> list[int]:
-        return list(chain.from_iterable(map(self._words.__getitem__, self._find(text))))
+        return self._words.ids_of(self._find(text))
 
     def _word_ids(self, word: str) -> list[int]:
         data = word.encode()

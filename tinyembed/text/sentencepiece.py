@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from itertools import chain
+from typing import Any
 
 from .merges import merges_of
-from .tokenizer import KeptIds, Tokenizer
-from .tokenizer_json import PLAIN, Frame
+from .tokenizer import PLAIN, Frame, KeptIds, Tokenizer
+from .tokenizer_json import bpe_model
 
 _SPACE = "▁"
 _INSIDE = re.compile("[^▁]▁")
@@ -23,7 +23,7 @@ _BYTE = re.compile("<0x([0-9A-Fa-f]{2})>")
 
 
 class SentencePieceBPE(Tokenizer):
-    """Character BPE with byte fallback, read from a tokenizer.json. (Kudo and Richardson 2018; Touvron et al. 2023.)
+    """Character BPE with byte fallback. (Kudo and Richardson 2018; Touvron et al. 2023.)
 
     tokens          the token of each id; ▁ stands for a space, <0x00> … <0xFF> for bytes
     merges          pairs (left token, right token), the first to be merged first
@@ -55,8 +55,8 @@ class SentencePieceBPE(Tokenizer):
             raise ValueError(f"the unknown token {unknown!r} is not among the {len(self)} tokens: add it to them")
         self.merges = list(merges)
         self._merge = merges_of(self.merges, self.index)
-        self.prepend, self.byte_fallback, self.fuse_unk, self.ignore_merges = \
-            prepend, byte_fallback, fuse_unk, ignore_merges
+        self.unknown, self.byte_fallback, self.fuse_unk, self.prepend = unknown, byte_fallback, fuse_unk, prepend
+        self.split, self.ignore_merges = split, ignore_merges
         self.strip = prepend != "never" if strip is None else strip
         self._unknown = None if unknown is None else self.index[unknown]
         apart = _SPACE in self.index and not ignore_merges and not any(_INSIDE.search(a + b) for a, b in self.merges)
@@ -64,11 +64,24 @@ class SentencePieceBPE(Tokenizer):
         self._words = KeptIds(self._word_ids)
         self._characters = KeptIds(self._character_ids)
 
+    def _json(self) -> dict[str, Any]:
+        prepend = {"type": "Prepend", "prepend": _SPACE}
+        spaces = {"type": "Replace", "pattern": {"String": " "}, "content": _SPACE}
+        marked = {"type": "Sequence", "normalizers": [prepend, spaces]} if self.prepend == "text" else None
+        decoders = [{"type": "Replace", "pattern": {"String": _SPACE}, "content": " "}, {"type": "ByteFallback"},
+                    {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]
+        return {"normalizer": marked,
+                "pre_tokenizer": {"type": "Metaspace", "replacement": _SPACE, "split": self.split,
+                                  "prepend_scheme": "never" if marked else self.prepend},
+                "decoder": {"type": "Sequence", "decoders": decoders if self.strip else decoders[:-1]},
+                "model": bpe_model(self.index, self.merges, self.ignore_merges, self.unknown, self.fuse_unk,
+                                   self.byte_fallback)}
+
     def _ids(self, text: str, first: bool) -> list[int]:
         text = text.replace(" ", _SPACE)
         if (self.prepend == "always" or (self.prepend == "first" and first)) and not text.startswith(_SPACE):
             text = _SPACE + text
-        return list(chain.from_iterable(map(self._words.__getitem__, self._cut(text))))
+        return self._words.ids_of(self._cut(text))
 
     def _word_ids(self, word: str) -> list[int]:
         if self.ignore_merges and word in self.index:

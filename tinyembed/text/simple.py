@@ -1,87 +1,57 @@
-"""The two simplest tokenisers, a token for each character or each word; and the one entry that reads the others."""
+"""The two simplest tokenisers: a token for each character, or for each word, that a Vocabulary numbers."""
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from .bpe import ByteLevelBPE
-from .sentencepiece import SentencePieceBPE
-from .tokenizer import Tokenizer, check_text
-from .tokenizer_files import read_parts
-from .vocabulary import UNKNOWN, Vocabulary, detokenise, words_and_punctuation
-from .wordpiece import WordPiece
-
-Kind = TypeVar("Kind", bound="_OfVocabulary")
+from .tokenizer import PLAIN, Frame, Tokenizer, check_text
+from .tokenizer_json import CHARACTERS, LOWERCASE, WORDS
+from .vocabulary import SPECIALS, UNKNOWN, Vocabulary, detokenise, words_and_punctuation
 
 
-class _OfVocabulary:
+class _OfVocabulary(Tokenizer):
     """A tokeniser that cuts a text and looks the parts up in a Vocabulary."""
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    def __init__(self, vocabulary: Vocabulary, special_tokens: Iterable[str] | None, added: Iterable[str],
+                 frame: tuple[Frame, Frame], late: Iterable[str], normalise: Callable[[str], str]) -> None:
+        if special_tokens is None:
+            special_tokens = [token for token in SPECIALS if token in vocabulary]
+        super().__init__(vocabulary.tokens, special_tokens, added, frame, late, normalise)
         self.vocabulary = vocabulary
 
-    def pieces(self, text: str) -> list[str]:
+    def _cut(self, text: str) -> list[str]:
         raise NotImplementedError
 
-    def _join(self, tokens: list[str]) -> str:
-        raise NotImplementedError
-
-    @classmethod
-    def load(cls: type[Kind], path: str | os.PathLike[str], **options: Any) -> Kind:
-        """Read the vocabulary that `save` wrote; options are arguments of the class, which the file does not hold."""
-        return cls(Vocabulary.load(path), **options)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the vocabulary (`Vocabulary.save`)."""
-        self.vocabulary.save(path)
-
-    def encode(self, text: str) -> list[int]:
-        """The id of each token of a text; that of <unk>, where there is such a token, for one that has none.
-
-        Raises TypeError for what is no string; ValueError for a lone surrogate, and without <unk> for what has no id.
-        """
-        check_text(text)
+    def _ids(self, text: str, first: bool) -> list[int]:
         try:
-            return self.vocabulary.encode(self.pieces(text)).tolist()
+            ids: list[int] = self.vocabulary.encode(self._cut(text)).tolist()
         except ValueError as error:
             raise ValueError(f'{error}: train on a text that has it, or with unknown="{UNKNOWN}"') from None
+        return ids
 
-    def decode(self, ids: Sequence[int] | npt.NDArray[np.integer[Any]]) -> str:
-        """The text of ids (N,). Raises TypeError for what is no integer, IndexError for an id that there is not."""
-        return self._join(self.vocabulary.decode(ids))
-
-    @property
-    def tokens(self) -> list[str]:
-        return self.vocabulary.tokens
-
-    @property
-    def special(self) -> dict[str, int]:
-        return {token: self.vocabulary.index[token] for token in (UNKNOWN, "<end>") if token in self.vocabulary}
-
-    @property
-    def vocab_size(self) -> int:
-        return len(self.vocabulary)
-
-    def __len__(self) -> int:
-        return len(self.vocabulary)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.vocabulary!r})"
+    def _model(self) -> dict[str, Any]:
+        return {"type": "WordLevel", "vocab": self.index, "unk_token": UNKNOWN,
+                "counts": self.vocabulary.counts.tolist()}
 
 
 class CharacterTokenizer(_OfVocabulary):
     """A token for each character, in the order of their code points.
 
+    special_tokens       those that are no text; None: <unk> and <end>, if the vocabulary has them
+    added, frame, late   see Tokenizer
+
+    A character without an id gets that of <unk>; where there is none, `encode` raises ValueError.
+
     >>> tokenizer = CharacterTokenizer.train(["hello"])
     >>> tokenizer.tokens, tokenizer.encode("hole"), tokenizer.decode([2, 3])
     (['e', 'h', 'l', 'o'], [1, 3, 2, 0], 'lo')
     """
+
+    def __init__(self, vocabulary: Vocabulary, special_tokens: Iterable[str] | None = None, added: Iterable[str] = (),
+                 frame: tuple[Frame, Frame] = PLAIN, late: Iterable[str] = ()) -> None:
+        super().__init__(vocabulary, special_tokens, added, frame, late, str)
 
     @classmethod
     def train(cls, texts: Iterable[str], unknown: str | None = None) -> CharacterTokenizer:
@@ -102,18 +72,24 @@ class CharacterTokenizer(_OfVocabulary):
         characters = sorted(seen)
         return cls(Vocabulary([*first, *characters], [0] * len(first) + [seen[c] for c in characters]))
 
-    def pieces(self, text: str) -> list[str]:
-        """The characters of a text."""
+    def _cut(self, text: str) -> list[str]:
         return list(text)
 
     def _join(self, tokens: list[str]) -> str:
         return "".join(tokens)
 
+    def _json(self) -> dict[str, Any]:
+        return {"normalizer": None, "pre_tokenizer": CHARACTERS, "decoder": {"type": "Fuse"}, "model": self._model()}
+
 
 class WordTokenizer(_OfVocabulary):
     """A token for each word and punctuation mark that a Vocabulary has. Decoding guesses the spaces (`detokenise`).
 
-    lower   make texts lower case first
+    lower                make texts lower case first
+    special_tokens, added, frame, late   see CharacterTokenizer
+
+    Hugging Face's `tokenizers` gives the same ids from what `save` writes, but for words that end with a Greek Σ, and
+    decodes with a space between all tokens.
 
     >>> words = words_and_punctuation("The cat, the dog.")
     >>> tokenizer = WordTokenizer(Vocabulary.build([words]))
@@ -121,34 +97,17 @@ class WordTokenizer(_OfVocabulary):
     ([2, 6, 3, 2, 0, 4], 'the dog, the <unk>.')
     """
 
-    def __init__(self, vocabulary: Vocabulary, lower: bool = True) -> None:
-        super().__init__(vocabulary)
+    def __init__(self, vocabulary: Vocabulary, lower: bool = True, special_tokens: Iterable[str] | None = None,
+                 added: Iterable[str] = (), frame: tuple[Frame, Frame] = PLAIN, late: Iterable[str] = ()) -> None:
+        super().__init__(vocabulary, special_tokens, added, frame, late, str.lower if lower else str)
         self.lower = lower
 
-    def pieces(self, text: str) -> list[str]:
-        """The words and marks of a text."""
-        return words_and_punctuation(text, self.lower)
+    def _cut(self, text: str) -> list[str]:
+        return words_and_punctuation(text, lower=False)
 
     def _join(self, tokens: list[str]) -> str:
         return detokenise(tokens)
 
-
-def load_tokenizer(path: str | os.PathLike[str], **options: Any) -> Tokenizer:
-    """Read a tokeniser that was published, or saved here, whichever kind it is.
-
-    path      a tokenizer.json; a vocab.json, with merges.txt beside it (GPT-2); a vocab.txt (BERT); or a folder that
-              has one of these, which are looked for in this order
-    options   arguments of the class (ByteLevelBPE, SentencePieceBPE, WordPiece) that the files do not say, or that
-              shall be others: pattern="gpt2", lowercase=False
-
-    Raises OSError; FormatError for what is none of these, or asks for what is not done here, by the name of its field.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     ByteLevelBPE.train(["low lower"] * 2, vocab_size=270).save(folder)
-    ...     load_tokenizer(folder).pieces("low lower")
-    ['low', 'Ġlower']
-    """
-    file, kind, arguments = read_parts(path)
-    classes: dict[str, type[Tokenizer]] = {kind.__name__: kind for kind in (ByteLevelBPE, SentencePieceBPE, WordPiece)}
-    return classes[kind].from_parts(file, arguments | options)
+    def _json(self) -> dict[str, Any]:
+        return {"normalizer": LOWERCASE if self.lower else None, "pre_tokenizer": WORDS, "decoder": None,
+                "model": self._model()}

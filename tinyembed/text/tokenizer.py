@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from ..core import as_ids
-from ..files import FormatError, is_unicode, short
-from .tokenizer_files import read_parts, write_json
-from .tokenizer_json import PLAIN, Frame
+from ..core import Tensor
+from ..files import atomic_write, is_unicode, short
+from .vocabulary import look_up
 
+Frame = list[tuple[str, int]]  # (token, segment); the tokens "A" and "B" stand for the two texts
+PLAIN: tuple[Frame, Frame] = ([("A", 0)], [("A", 0), ("B", 1)])
 KEPT = 1 << 16  # words whose ids are kept
 LONG = 256  # characters of a word; of longer ones the ids are not kept
 
@@ -23,7 +26,7 @@ Kind = TypeVar("Kind", bound="Tokenizer")
 
 
 class Tokenizer:
-    """Text to ids and back; what `ByteLevelBPE`, `SentencePieceBPE` and `WordPiece` have in common.
+    """Text to ids and back; what all kinds have in common. A kind adds `_ids`, `_join` and, to be saved, `_json`.
 
     tokens          the token of each id, in order
     special_tokens  tokens that are no text: <|endoftext|>, [SEP]. They and `added` are cut out of a text first
@@ -55,7 +58,7 @@ class Tokenizer:
         self._late_ids = {normalise(token): id for token, id in self.added.items() if token in late}
         self._early, self._late = _either(self._early_ids), _either(self._late_ids)
 
-    # What a tokeniser must say:
+    # What a kind must say:
 
     def _ids(self, text: str, first: bool) -> list[int]:
         """The ids of a text without added tokens; `first` if the text begins here."""
@@ -63,6 +66,10 @@ class Tokenizer:
 
     def _join(self, tokens: list[str]) -> str:
         """The text of a list of tokens."""
+        raise NotImplementedError
+
+    def _json(self) -> dict[str, Any]:
+        """How it is written: normaliser, pre-tokeniser, decoder and model of a tokenizer.json."""
         raise NotImplementedError
 
     # What it then can do:
@@ -101,15 +108,13 @@ class Tokenizer:
         """The tokens of a text, without what stands around it."""
         return [self.tokens[id] for id in self._text_ids(text)]
 
-    def decode(self, ids: Sequence[int] | npt.NDArray[np.integer[Any]], skip_special_tokens: bool = False) -> str:
+    def decode(self, ids: Iterable[int] | npt.NDArray[np.integer[Any]] | Tensor, skip_special_tokens: bool = False
+               ) -> str:
         """The text of ids (N,). Raises TypeError for what is no integer, IndexError for an id that there is not.
 
         skip_special_tokens   leave out the tokens in `special`
         """
-        checked = as_ids(ids if isinstance(ids, np.ndarray) else list(ids), len(self), "the tokeniser")
-        if checked.ndim != 1:
-            raise ValueError(f"decode takes one sequence of ids (N,), got {checked.shape}")
-        tokens = [self.tokens[i] for i in checked.tolist()]
+        tokens = look_up(ids, self.tokens, "the tokeniser")
         return self._join([t for t in tokens if t not in self.special] if skip_special_tokens else tokens)
 
     @property
@@ -124,24 +129,9 @@ class Tokenizer:
 
     @classmethod
     def load(cls: type[Kind], path: str | os.PathLike[str], **options: Any) -> Kind:
-        """Read what `save` or others have written; `load_tokenizer` says which files there are.
-
-        options   arguments of the class that the files do not say, or that shall be others
-
-        Raises OSError; FormatError for a file of another kind, and for one that has, or asks for, what is not done.
-        """
-        file, kind, arguments = read_parts(path)
-        if kind != cls.__name__:
-            raise FormatError(file, "the file", f"a {kind}, not a {cls.__name__}: read it with load_tokenizer")
-        return cls.from_parts(file, arguments | options)
-
-    @classmethod
-    def from_parts(cls: type[Kind], file: Path, arguments: dict[str, Any]) -> Kind:
-        """One of these arguments, which stood in that file; what does not go together is a FormatError."""
-        try:
-            return cls(**arguments)
-        except ValueError as error:
-            raise FormatError(file, "the file", str(error)) from None
+        """Read what `save` or others have written: as `load_tokenizer`, but FormatError for a file of another kind."""
+        from .load import load_as  # which knows all kinds, and they this file
+        return load_as(cls, path, options)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a tokenizer.json, which Hugging Face's `tokenizers` reads too: of that name, or into that folder."""
@@ -157,10 +147,6 @@ class Tokenizer:
         write_json(path / "tokenizer.json" if path.is_dir() else path, {
             "version": "1.0", "truncation": None, "padding": None, "added_tokens": added, **parts,
             "post_processor": template if self.frame != PLAIN else None})
-
-    def _json(self) -> dict[str, Any]:
-        """Normaliser, pre-tokeniser, decoder and model of the file."""
-        raise NotImplementedError(f"{type(self).__name__} is read only: there is no writer of its tokenizer.json")
 
     def _text_ids(self, text: str) -> list[int]:
         ids: list[int] = []
@@ -197,6 +183,10 @@ class KeptIds(dict[str, list[int]]):
             self[word] = ids
         return ids
 
+    def ids_of(self, words: Iterable[str]) -> list[int]:
+        """The ids of all these words, one after the other."""
+        return list(chain.from_iterable(map(self.__getitem__, words)))
+
 
 def check_text(text: object) -> None:
     """TypeError for what is no string, ValueError for one that UTF-8 can not hold."""
@@ -207,6 +197,10 @@ def check_text(text: object) -> None:
         position = next(i for i, c in enumerate(text) if "\ud800" <= c <= "\udfff")
         raise ValueError(f"{text[position]!r} at position {position} is half of a surrogate pair, which is no "
                          'character: clean the text first with text.encode("utf-8", "replace").decode("utf-8")')
+
+
+def write_json(path: str | os.PathLike[str], value: object, indent: int | None = 2) -> None:
+    atomic_write(path, json.dumps(value, ensure_ascii=False, indent=indent).encode())
 
 
 def pad(sequences: Sequence[Sequence[int]], pad_id: int, length: int | None = None

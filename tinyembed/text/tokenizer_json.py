@@ -1,4 +1,4 @@
-"""Hugging Face's tokenizer.json, read and written: what it says, as arguments of the classes of tokenisers.
+"""Hugging Face's tokenizer.json: which kind of tokeniser it describes, and with which arguments for the class.
 
 The file describes a chain: added tokens are cut out, a normaliser, a pre-tokeniser (cuts words), the model (merges or
 pieces), a post-processor ([CLS] … [SEP]), a decoder. Each of them has kinds, and each kind has options. What would
@@ -10,21 +10,34 @@ which follows from the kind. (The format: https://huggingface.co/docs/tokenizers
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
 from ..files import FormatError, read_json, short
 from .patterns import PATTERNS
+from .tokenizer import PLAIN, Frame
+from .vocabulary import TOKEN, UNKNOWN, Vocabulary
 
-Frame = list[tuple[str, int]]  # (token, segment); the tokens "A" and "B" stand for the two texts
-PLAIN: tuple[Frame, Frame] = ([("A", 0)], [("A", 0), ("B", 1)])
 SPARE = 1 << 30  # bytes of memory for reading a file: the largest published, of 260,000 tokens, are given 600 MB
 ANY: Any = object()
+# What cuts a text into words and marks: the expression of Python's `re`, in Unicode's categories.
+_WORD = TOKEN.pattern.replace(r"\d", r"\p{Nd}").replace(r"\w", r"[\p{L}\p{N}_]").replace(r"\S", r"[^\s\x1c-\x1f]")
+WORDS = {"type": "Split", "behavior": "Removed", "invert": True, "pattern": {"Regex": _WORD}}
+CHARACTERS = {"type": "Split", "behavior": "Isolated", "invert": False, "pattern": {"Regex": r"[\s\S]"}}
+LOWERCASE = {"type": "Lowercase"}
 
 
 def read_tokenizer_json(path: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
-    """(name of the class, its arguments) of a tokenizer.json; OSError, or FormatError with the field refused."""
+    """(kind, arguments of its class) of a tokenizer.json; OSError, or FormatError with the field refused."""
     return _Reader(path).read()
+
+
+def bpe_model(vocab: dict[str, int], merges: Iterable[tuple[str, str]], ignore_merges: bool,
+              unknown: str | None = None, fuse_unk: bool = False, byte_fallback: bool = False) -> dict[str, Any]:
+    """The model of a tokenizer.json that merges."""
+    return {"type": "BPE", "dropout": None, "unk_token": unknown, "continuing_subword_prefix": None,
+            "end_of_word_suffix": None, "fuse_unk": fuse_unk, "byte_fallback": byte_fallback,
+            "ignore_merges": ignore_merges, "vocab": vocab, "merges": [[left, right] for left, right in merges]}
 
 
 class _Reader:
@@ -69,20 +82,19 @@ class _Reader:
         kind = model.get("type") or ("BPE" if "merges" in model else "WordPiece")  # old files leave it out
         if kind == "WordPiece":
             return "WordPiece", self.common() | self.word_piece()
+        if kind == "WordLevel":
+            return self.word_level()
         if kind != "BPE":
-            self.refuse("model.type", f"{short(kind)}, where BPE and WordPiece are read")
+            self.refuse("model.type", f"{short(kind)}, where BPE, WordPiece and WordLevel are read")
         if any(k == "ByteLevel" for _, k, _ in self.steps("pre_tokenizer", self.data.get("pre_tokenizer"),
                                                            "pretokenizers")):
-            return "ByteLevelBPE", self.common() | self.byte_level()
-        return "SentencePieceBPE", self.common() | self.sentence_piece()
+            return "byte-level BPE", self.common() | self.byte_level()
+        return "SentencePiece's BPE", self.common() | self.sentence_piece()
 
     def common(self) -> dict[str, Any]:
         """tokens, added, special_tokens, late and frame, which all classes take."""
-        vocab = self.data["model"].get("vocab")
-        if not isinstance(vocab, dict) or not all(type(id) is int for id in vocab.values()):
-            self.refuse("model.vocab", "an object from token to id should stand there")
+        ids = checked_vocab(self.path, "model.vocab", self.data["model"].get("vocab"))
         added = self.list_of("added_tokens", self.data.get("added_tokens", []))
-        ids = dict(vocab)
         for i, token in enumerate(added):
             where = f"added_tokens[{i}]"
             self.fields(where, token, id=ANY, content=ANY, single_word=(False,), lstrip=(False,), rstrip=(False,),
@@ -92,12 +104,8 @@ class _Reader:
                 self.refuse(where, "an added token has an id and a content")
             if ids.setdefault(content, id) != id:
                 self.refuse(where, f"id {id} for {content!r}, which has id {ids[content]} in model.vocab")
-        try:
-            tokens = numbered(ids)
-        except ValueError as error:
-            self.refuse("model.vocab", str(error))
         special = [token["content"] for token in added if token.get("special", False)]
-        return {"tokens": tokens, "special_tokens": special,
+        return {"tokens": numbered(self.path, "model.vocab", ids), "special_tokens": special,
                 "added": [token["content"] for token in added if token["content"] not in special],
                 "late": [token["content"] for token in added if token.get("normalized", True)],
                 "frame": self.frame(ids)}
@@ -140,11 +148,10 @@ class _Reader:
             frame += [(token, piece["type_id"]) for token in found]
         return frame
 
-    def bpe(self, **allowed: Any) -> dict[str, Any]:
-        model = self.fields("model", self.data["model"], **{"vocab": ANY, "merges": ANY, "dropout": (None, 0.0),
-                            "unk_token": ANY, "continuing_subword_prefix": (None, ""), "end_of_word_suffix": (None, ""),
-                            "fuse_unk": (False, True), "byte_fallback": (False, True), "ignore_merges": (False, True)}
-                            | allowed)
+    def bpe(self) -> dict[str, Any]:
+        model = self.fields("model", self.data["model"], vocab=ANY, merges=ANY, dropout=(None, 0.0), unk_token=ANY,
+                            continuing_subword_prefix=(None, ""), end_of_word_suffix=(None, ""),
+                            fuse_unk=(False, True), byte_fallback=(False, True), ignore_merges=(False, True))
         merges = []
         for i, merge in enumerate(self.list_of("model.merges", model.get("merges", []))):
             pair = merge.split(" ") if isinstance(merge, str) else merge  # old files: "a b", new ones: ["a", "b"]
@@ -221,11 +228,37 @@ class _Reader:
                 "lowercase": options.get("lowercase", True), "strip_accents": options.get("strip_accents"),
                 "handle_chinese_chars": options.get("handle_chinese_chars", True)}
 
+    def word_level(self) -> tuple[str, dict[str, Any]]:
+        cut, normalizer = self.data.get("pre_tokenizer"), self.data.get("normalizer")
+        if cut not in (WORDS, CHARACTERS):
+            self.refuse("pre_tokenizer", f"{short(cut)} is not done here before a WordLevel: the Splits that "
+                        "WordTokenizer and CharacterTokenizer write")
+        if normalizer is not None and (cut, normalizer) != (WORDS, LOWERCASE):
+            self.refuse("normalizer", f"{short(normalizer)} is not done here: Lowercase before words, or nothing")
+        model = self.fields("model", self.data["model"], vocab=ANY, unk_token=(UNKNOWN,), counts=ANY)
+        arguments = self.common()
+        tokens = arguments.pop("tokens")
+        counts = model.get("counts", [0] * len(tokens))  # a field of our own, which others pass over
+        if not isinstance(counts, list) or len(counts) != len(tokens) \
+                or not all(type(n) is int and 0 <= n < 2**63 for n in counts):
+            self.refuse("model.counts", f"{short(counts)}, where a count for each of {len(tokens)} tokens stands")
+        arguments["vocabulary"] = Vocabulary(tokens, counts)
+        if cut == CHARACTERS:
+            return "characters", arguments
+        return "words", arguments | {"lower": normalizer is not None}
 
-def numbered(vocab: Mapping[str, int]) -> list[str]:
-    """The tokens of a dict from token to id, in the order of their ids; ValueError unless these are 0, 1, 2, …
 
-    >>> numbered({"b": 1, "a": 0})
+def checked_vocab(path: str | os.PathLike[str], where: str, vocab: Any) -> dict[str, int]:
+    """A copy of a dict from token to id, or a FormatError."""
+    if not isinstance(vocab, dict) or not all(type(id) is int for id in vocab.values()):
+        raise FormatError(path, where, "an object from token to id should stand there")
+    return dict(vocab)
+
+
+def numbered(path: str | os.PathLike[str], where: str, vocab: Mapping[str, int]) -> list[str]:
+    """The tokens of a dict from token to id, in the order of their ids; FormatError unless these are 0, 1, 2, …
+
+    >>> numbered("vocab.json", "the file", {"b": 1, "a": 0})
     ['a', 'b']
     """
     tokens = sorted(vocab, key=vocab.__getitem__)
@@ -233,5 +266,6 @@ def numbered(vocab: Mapping[str, int]) -> list[str]:
         if (id := vocab[token]) != expected:
             problem = f"two tokens have id {id}, {tokens[expected - 1]!r} and {token!r}" if 0 <= id < expected \
                 else f"no token has id {expected}, while {token!r} has {id}"
-            raise ValueError(f"{problem}: {len(tokens)} tokens have the ids 0 … {len(tokens) - 1}, each once")
+            raise FormatError(path, where, f"{problem}: {len(tokens)} tokens have the ids 0 … {len(tokens) - 1}, each "
+                              "once")
     return tokens

@@ -1,29 +1,30 @@
 """Text as a list of tokens, and the vocabulary that numbers them."""
 
+from __future__ import annotations
+
 import json
 import os
 import re
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from ..core import as_ids
-from ..files import FormatError, atomic_write, refuse_repeats, short
+from ..core import Tensor, as_ids
+from ..files import FormatError, atomic_write, is_unicode, refuse_repeats, short
 
 UNKNOWN = "<unk>"
+SPECIALS = (UNKNOWN, "<end>")
 FORMAT = "tinyembed vocabulary 2"
 LONGEST = 1 << 18  # bytes of a line in its file
 
-_TOKEN = re.compile(
+TOKEN = re.compile(
     r"\d+(?:[.,]\d+)+"  # 3.14 and 1,000,000
     r"|\w+(?:['’]\w+)*"  # word, don't, __init__, 42
     r"|\S"  # any other character that is no space
 )
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _CLOSING = frozenset(",.;:!?%)]}’”…")  # no space before
 _OPENING = frozenset("([{$‘“")  # no space after
 _JOINING = frozenset("-/")  # neither
@@ -43,7 +44,7 @@ def words_and_punctuation(text: str, lower: bool = True) -> list[str]:
     >>> words_and_punctuation("Don't pay $3.50: call __init__()!")
     ["don't", 'pay', '$', '3.50', ':', 'call', '__init__', '(', ')', '!']
     """
-    return _TOKEN.findall(text.lower() if lower else text)
+    return TOKEN.findall(text.lower() if lower else text)
 
 
 def detokenise(tokens: Iterable[str]) -> str:
@@ -87,10 +88,6 @@ class Vocabulary:
     (3, True, 2)
     """
 
-    tokens: list[str]
-    counts: npt.NDArray[np.int64]
-    index: dict[str, int]
-
     def __init__(self, tokens: Iterable[str], counts: npt.ArrayLike) -> None:
         self.tokens = _checked_tokens(tokens)
         self.index = {token: id for id, token in enumerate(self.tokens)}
@@ -108,13 +105,8 @@ class Vocabulary:
             raise ValueError(f"count {given[position]} at position {position} is not between 0 and 2^63 - 1")
 
     @classmethod
-    def build(
-        cls,
-        documents_of_tokens: Iterable[Iterable[str]],
-        max_size: int | None = None,
-        min_count: int = 1,
-        specials: Iterable[str] = (UNKNOWN, "<end>"),
-    ) -> "Vocabulary":
+    def build(cls, documents_of_tokens: Iterable[Iterable[str]], max_size: int | None = None, min_count: int = 1,
+              specials: Iterable[str] = SPECIALS) -> Vocabulary:
         """Count the tokens of a corpus and number them: the specials first, then the most frequent.
 
         documents_of_tokens: one iterable of tokens for each document.
@@ -139,10 +131,8 @@ class Vocabulary:
         seen: Counter[str] = Counter()
         for position, document in enumerate(documents_of_tokens):
             if isinstance(document, str):
-                raise TypeError(
-                    f"document {position} is a string, so its characters would be the tokens: give a list of tokens "
-                    "for each document, for instance words_and_punctuation(text)"
-                )
+                raise TypeError(f"document {position} is a string, so its characters would be the tokens: give a list "
+                                "of tokens for each document, for instance words_and_punctuation(text)")
             seen.update(document)
         _checked_tokens(seen)
         counts = {token: seen.pop(token, 0) for token in specials}
@@ -170,12 +160,11 @@ class Vocabulary:
         ids = np.array([self.index.get(token, unknown) for token in tokens], dtype=np.int64)
         if unknown < 0 and (ids < 0).any():
             position = int(np.argmax(ids < 0))
-            raise ValueError(
-                f"token {tokens[position]!r} at position {position} is not in the vocabulary, which has no {UNKNOWN}"
-            )
+            raise ValueError(f"token {tokens[position]!r} at position {position} is not in the vocabulary, which has "
+                             f"no {UNKNOWN}")
         return ids
 
-    def decode(self, ids: Iterable[int] | npt.NDArray[np.integer]) -> list[str]:
+    def decode(self, ids: Iterable[int] | npt.NDArray[np.integer] | Tensor) -> list[str]:
         """Look up the token of each id.
 
         ids (N,), integers from 0 to V - 1 -> N tokens. Raises TypeError for an id that is no integer, IndexError for
@@ -184,10 +173,7 @@ class Vocabulary:
         >>> Vocabulary(["<unk>", "cat", "dog"], [0, 5, 3]).decode([2, 0, 1])
         ['dog', '<unk>', 'cat']
         """
-        checked = as_ids(ids if isinstance(ids, np.ndarray) else list(ids), len(self), "the vocabulary")
-        if checked.ndim != 1:
-            raise ValueError(f"decode takes one sequence of ids (N,), got {checked.shape}")
-        return [self.tokens[i] for i in checked.tolist()]
+        return look_up(ids, self.tokens, "the vocabulary")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the vocabulary to a file of JSON lines in UTF-8: how many tokens there are, then each with its count.
@@ -205,14 +191,12 @@ class Vocabulary:
         <BLANKLINE>
         ['<unk>', 'naïve']
         """
-        def write(file: BinaryIO) -> None:
-            for entry in ({"format": FORMAT, "tokens": len(self)}, *zip(self.tokens, self.counts.tolist())):
-                file.write(json.dumps(entry, ensure_ascii=False).encode("utf-8") + b"\n")
-
-        atomic_write(path, write)
+        entries = ({"format": FORMAT, "tokens": len(self)}, *zip(self.tokens, self.counts.tolist()))
+        lines = (json.dumps(entry, ensure_ascii=False).encode() + b"\n" for entry in entries)
+        atomic_write(path, lambda file: file.writelines(lines))
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Vocabulary":
+    def load(cls, path: str | os.PathLike[str]) -> Vocabulary:
         """Read a vocabulary that `save` wrote.
 
         path: the file. Raises OSError; FormatError, with the line, if it is not the file of a vocabulary. The lines
@@ -245,6 +229,14 @@ class Vocabulary:
         return f"Vocabulary({len(self)} tokens: {first})"
 
 
+def look_up(ids: Iterable[int] | npt.NDArray[np.integer] | Tensor, tokens: list[str], what: str) -> list[str]:
+    """The token of each id (N,); errors as in Vocabulary.decode, of "the vocabulary" or what else has the tokens."""
+    checked = as_ids(ids if isinstance(ids, (np.ndarray, Tensor)) else list(ids), len(tokens), what)
+    if checked.ndim != 1:
+        raise ValueError(f"decode takes one sequence of ids (N,), got {checked.shape}")
+    return [tokens[i] for i in checked.tolist()]
+
+
 def _checked_tokens(tokens: Iterable[str]) -> list[str]:
     """A list of the tokens, each a string that a UTF-8 file can hold; noticed here rather than at the first save."""
     if isinstance(tokens, str):
@@ -253,11 +245,9 @@ def _checked_tokens(tokens: Iterable[str]) -> list[str]:
     for position, token in enumerate(tokens):
         if not isinstance(token, str):
             raise TypeError(f"token {token!r} at position {position} is not a string but {type(token).__name__}")
-        if _SURROGATE.search(token):
-            raise ValueError(
-                f"token {token!r} at position {position} has a lone surrogate, which UTF-8 can not hold: clean the "
-                'text first with text.encode("utf-8", "replace").decode("utf-8")'
-            )
+        if not is_unicode(token):
+            raise ValueError(f"token {token!r} at position {position} has a lone surrogate, which UTF-8 can not hold: "
+                             'clean the text first with text.encode("utf-8", "replace").decode("utf-8")')
     return tokens
 
 
@@ -271,7 +261,7 @@ def _entries(path: str | os.PathLike[str]) -> Iterator[tuple[str, int, str]]:
             number += 1
             entry = _parsed(line) if line.endswith(b"\n") else None
             if type(entry) is not list or [type(x) for x in entry] != [str, int] or not 0 <= entry[1] < 2**63 \
-                    or _SURROGATE.search(entry[0]):
+                    or not is_unicode(entry[0]):
                 raise FormatError(path, f"line {number}", f"{short(line)}, where a token and a count stand")
             yield *entry, f"line {number}"
         if declared["tokens"] != number - 1 or type(declared["tokens"]) is not int:

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Iterable
-from itertools import chain
 from typing import Any
 
-from .tokenizer import KeptIds, Tokenizer
-from .tokenizer_json import PLAIN, Frame
+from .tokenizer import PLAIN, Frame, KeptIds, Tokenizer
 
 _CHINESE = [(0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x2A6DF), (0x2A700, 0x2B81F),
             (0x2B920, 0x2CEAF), (0x2F800, 0x2FA1F)]  # 2B920: so it is in `tokenizers`, though the block begins at 2B820
@@ -78,7 +76,7 @@ class WordPiece(Tokenizer):
         return f" {c} " if chinese else c
 
     def _ids(self, text: str, first: bool) -> list[int]:
-        return list(chain.from_iterable(map(self._words.__getitem__, text.translate(self._apart).split())))
+        return self._words.ids_of(text.translate(self._apart).split())
 
     def _word_ids(self, word: str) -> list[int]:
         ids: list[int] = []

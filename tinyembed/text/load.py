@@ -1,0 +1,103 @@
+"""The one entry that reads tokenisers: a tokenizer.json, GPT-2's vocab.json and merges.txt, BERT's vocab.txt."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..files import FormatError, read_json, short
+from .bpe import ByteLevelBPE
+from .sentencepiece import SentencePieceBPE
+from .simple import CharacterTokenizer, WordTokenizer
+from .tokenizer import Tokenizer
+from .tokenizer_json import SPARE, checked_vocab, numbered, read_tokenizer_json
+from .vocabulary import FORMAT
+from .wordpiece import WordPiece
+
+KINDS: dict[str, type[Tokenizer]] = {
+    "byte-level BPE": ByteLevelBPE, "SentencePiece's BPE": SentencePieceBPE, "WordPiece": WordPiece,
+    "words": WordTokenizer, "characters": CharacterTokenizer}
+
+_NAMES = ["tokenizer.json", "vocab.json", "vocab.txt"]
+_BERT = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+_END = "<|endoftext|>"
+
+Kind = TypeVar("Kind", bound=Tokenizer)
+
+
+def load_tokenizer(path: str | os.PathLike[str], **options: Any) -> Tokenizer:
+    """Read a tokeniser that was published, or saved here, whichever kind it is.
+
+    path      a tokenizer.json; a vocab.json, with merges.txt beside it (GPT-2); a vocab.txt (BERT); or a folder that
+              has one of these, which are looked for in this order
+    options   arguments of the class (ByteLevelBPE, SentencePieceBPE, WordPiece, WordTokenizer, CharacterTokenizer)
+              that the files do not say, or that shall be others: pattern="gpt2", lowercase=False
+
+    Raises OSError; FormatError for what is none of these, or asks for what is not done here, by the name of its field.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     ByteLevelBPE.train(["low lower"] * 2, vocab_size=270).save(folder)
+    ...     load_tokenizer(folder).pieces("low lower")
+    ['low', 'Ġlower']
+    """
+    return load_as(Tokenizer, path, options)
+
+
+def load_as(asked: type[Kind], path: str | os.PathLike[str], options: dict[str, Any]) -> Kind:
+    """As load_tokenizer; FormatError for a file of another kind than the one that is asked for."""
+    path = Path(path)
+    if path.is_dir():
+        there = [path / name for name in _NAMES if (path / name).is_file()]
+        if not there:
+            raise FileNotFoundError(f"{path}: none of {', '.join(_NAMES)} is in this folder")
+        path = there[0]
+    if path.suffix == ".txt":
+        kind, arguments = "WordPiece", _vocab_txt(path)
+    elif path.name.endswith("vocab.json"):
+        kind, arguments = "byte-level BPE", _gpt2(path)
+    else:
+        _refuse_vocabulary(path)
+        kind, arguments = read_tokenizer_json(path)
+    found = KINDS[kind]
+    if not issubclass(found, asked):
+        raise FormatError(path, "the file", f"a {found.__name__}, not a {asked.__name__}: read it with load_tokenizer")
+    try:
+        return found(**arguments | options)
+    except ValueError as error:
+        raise FormatError(path, "the file", str(error)) from None
+
+
+def _refuse_vocabulary(path: Path) -> None:
+    start = f'{{"format": "{FORMAT}"'.encode()
+    with open(path, "rb") as file:
+        if file.read(len(start)) == start:
+            raise FormatError(path, "line 1", "a vocabulary, which does not say how a text is cut: give "
+                              "Vocabulary.load(path) to WordTokenizer or CharacterTokenizer")
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_bytes().decode().replace("\r\n", "\n").removesuffix("\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise FormatError(path, f"offset {error.start}", "this is not UTF-8: get the file again") from None
+
+
+def _gpt2(path: Path) -> dict[str, Any]:
+    tokens = numbered(path, "the file", checked_vocab(path, "the file", read_json(path, SPARE)))
+    merges_path = path.with_name(path.name.removesuffix("vocab.json") + "merges.txt")
+    merges = []
+    for number, line in enumerate(_lines(merges_path), 1):
+        if number == 1 and line.startswith("#version"):
+            continue
+        parts = line.split(" ")
+        if len(parts) != 2 or "" in parts:
+            raise FormatError(merges_path, f"line {number}", f"{short(line)}, where two tokens and a space stand")
+        merges.append((parts[0], parts[1]))
+    return {"tokens": tokens, "merges": merges, "special_tokens": [_END] if _END in tokens else []}
+
+
+def _vocab_txt(path: Path) -> dict[str, Any]:
+    tokens = _lines(path)
+    return {"tokens": tokens, "special_tokens": [token for token in _BERT if token in tokens]}
