@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,17 @@ class Module:
     def eval(self) -> Any:
         """Evaluation mode: `train(False)`."""
         return self.train(False)
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Evaluation mode within, and each module's own mode again after it."""
+        modes = [(module, module.training) for _, module in self.named_modules()]
+        self.eval()
+        try:
+            yield
+        finally:
+            for module, training in modes:
+                module.training = training
 
     def freeze(self, on: bool = True) -> Any:
         """Take all parameters inside out of training (`requires_grad = False`), or with on=False back in."""
