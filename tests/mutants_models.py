@@ -10,7 +10,8 @@ from mutants import FORMATS, Format
 
 from tinyembed.files import write_safetensors
 from tinyembed.models import BERT, GPT, BERTConfig, GPTConfig, load_bert, load_gpt, save_gpt
-from tinyembed.models.published.transformers import BERT_NAMES, _renamed
+from tinyembed.models.published.bert import BERT_NAMES, each_of
+from tinyembed.models.published.weights import renamed
 
 
 @functools.cache
@@ -29,11 +30,8 @@ def make_bert(path):
     config = BERTConfig(11, 4, 2, 2, 8, 6)
     tensors = {}
     for name, p in BERT(config, rng=np.random.default_rng(0)).named_parameters():
-        theirs = _renamed(name, BERT_NAMES, "encoder.layer") if name != "bias" else "cls.predictions.bias"
-        begin, brace, rest = theirs.partition("{")
-        names, end = rest.partition("}")[::2]
-        for part, rows in zip(names.split(","), np.split(p.data, 3)) if brace else [("", p.data)]:
-            tensors[begin + part + end] = rows
+        theirs = each_of(renamed(name, BERT_NAMES, "encoder.layer"))
+        tensors |= zip(theirs, np.split(p.data, len(theirs)) if len(theirs) > 1 else [p.data])
     write_safetensors(path.with_name("model.safetensors"), tensors)
     path.write_text(json.dumps(vars(config), indent=1))
 

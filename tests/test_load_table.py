@@ -148,7 +148,8 @@ def test_the_configuration_and_the_table_must_agree(tmp_path):
             ({"hidden_size": 4.0}, "hidden_size: 4.0 is no size"), ({"vocab_size": True}, "True is no size"),
             ({"vocab_size": -1}, "vocab_size: -1 is no size"), ({"n_embd": 0}, "n_embd: 0 is no size"),
             ({"model_type": "gpt2"}, "neither a width .* nor vocab_size; give the path of .*model.safetensors"),
-            ("[]", "neither a width"), ("", "no JSON"), ('{"n_embd": 4, "n_embd": 5}', "'n_embd' stands twice")]):
+            ("[]", "an object with the settings is expected"), ("", "no JSON"),
+            ('{"n_embd": 4, "n_embd": 5}', "'n_embd' stands twice")]):
         folder = model(tmp_path / str(number), tensors, config)
         with pytest.raises(FormatError, match=reason):
             te.load_table(folder)

@@ -203,10 +203,10 @@ def test_a_word_is_the_mean_of_its_rows_and_a_new_word_of_its_pieces():
     rows = dict(zip(model.buckets.tolist(), model.wv.rows))
     for word in ("python", "learning"):
         own = model.network.vectors.data[model.word_rows[model.vocabulary.index[word]]]
-        pieces = [rows[h] for h in hashes(word, **model.subwords)]
+        pieces = [rows[h] for h in hashes(word, *model.wv.n)]
         np.testing.assert_allclose(model.wv[word], np.mean([own, *pieces], 0), rtol=1e-4, atol=1e-7)
-    met = [rows[h] for h in hashes("pythons", **model.subwords) if h in rows]
-    assert 0 < len(met) < len(hashes("pythons", **model.subwords)) and "pythons" in model.wv
+    met = [rows[h] for h in hashes("pythons", *model.wv.n) if h in rows]
+    assert 0 < len(met) < len(hashes("pythons", *model.wv.n)) and "pythons" in model.wv
     np.testing.assert_allclose(model.wv["pythons"], np.mean(met, 0), rtol=1e-5)
     assert "pythons" not in model.wv.key_to_index
     with pytest.raises(KeyError, match="xyzzy"):

@@ -1,4 +1,4 @@
-"""What Word2Vec and its relatives share: settings by name, a vocabulary, the row report, one file for all of it."""
+"""What Word2Vec and its relatives share: settings as attributes, a vocabulary, vectors by word, one file for it all."""
 
 from __future__ import annotations
 
@@ -10,53 +10,62 @@ import numpy as np
 from ..core import Array
 from ..text import LineSentences, Vocabulary
 from ..train import History, load_checkpoint, save_checkpoint
+from ..vectors import KeyedVectors
+from .settings import Settings
+
+SIZES = ("vector_size", "min_n", "max_n", "bucket")  # settings that decide how many rows there are, and how wide
 
 
 class TextModel:
     """Base of the models that are trained on lists of words.
 
-    A subclass gives its settings, of which `vector_size`, `seed`, `min_count` and `max_final_vocab` are known here, and
-    defines
+    Its settings, of which `vector_size`, `seed`, `min_count` and `max_final_vocab` are known here, are attributes of
+    the model; reading and assigning them reaches `settings`, the one place where they are kept. A subclass defines
 
-        _make(rows)   network (a Module) and optimizer (an Adagrad with a sum for each row), from the vocabulary
-        _grow(k)      rows for k words more
-        _refresh()    `wv`, the KeyedVectors, from the network as it is
+        _make(rows)   network (a Module) and optimizer (an Adagrad with a sum for each row), from the vocabulary; of a
+                      model that was saved, `rows` is what its `_about` says of them
+        _grow(new)    rows for the words that the vocabulary `new` has more
+        _vectors()    (V, D), those of the words, from the network as it is
         train(…)      through `te.train.fit`
     """
 
+    settings: Any
     network: Any
     optimizer: Any
     word_rows: Array  # (V,): where in the network's table of vectors each word has its own row
+    keyed: type[KeyedVectors] = KeyedVectors  # the class of `wv`
 
-    def __init__(self, settings: dict[str, Any]) -> None:
-        check_settings(settings)
+    def __init__(self, settings: Settings, text: Any = None, corpus_file: Any = None, **training: Any) -> None:
         self.settings = settings
         self.network = None  # until there is a vocabulary
-        self.rng = np.random.default_rng(settings["seed"])
+        self.rng = np.random.default_rng(self.seed)
         self.vocabulary = Vocabulary([], [])
         self.history = History()
+        if text is not None or corpus_file is not None:
+            self.build_vocab(text, corpus_file)
+            self.train(text, corpus_file, **training)
+
+    # -- settings ------------------------------------------------------------------------------------------------------
+
+    def _is_setting(self, name: str) -> bool:
+        return not name.startswith("_") and hasattr(vars(self).get("settings"), name)
 
     def __getattr__(self, name: str) -> Any:
-        """The settings, by name."""
-        settings = vars(self).get("settings", {})
-        if name in settings:
-            return settings[name]
+        if self._is_setting(name):
+            return getattr(self.settings, name)
         raise AttributeError(f"a {type(self).__name__} has no attribute {name!r}"
                              + ("; call build_vocab first" if name in ("wv", "dv") else ""))
 
-    def _make(self, rows: Any = None) -> None:
-        raise NotImplementedError(f"{type(self).__name__} defines no _make")
-
-    def _grow(self, k: int) -> None:
-        raise ValueError(f"{type(self).__name__} learns no further words: train it anew on all of the text")
-
-    def _refresh(self) -> None:
-        raise NotImplementedError(f"{type(self).__name__} defines no _refresh")
-
-    def _drawn(self, n: int) -> Array:
-        """(n, D) uniform in ±1/2D, as in the original."""
-        D = self.settings["vector_size"]
-        return (self.rng.random((n, D), np.float32) - np.float32(0.5)) / np.float32(D)
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not self._is_setting(name):
+            super().__setattr__(name, value)
+            return
+        if name in SIZES and self.network is not None and value != getattr(self.settings, name):
+            raise ValueError(f"{name} gave the tables their size when the vocabulary was built: make a new "
+                             f"{type(self).__name__} with {name}={value!r}")
+        setattr(self.settings, name, value)
+        if name == "seed":
+            self.rng = np.random.default_rng(value)
 
     # -- words ---------------------------------------------------------------------------------------------------------
 
@@ -66,11 +75,11 @@ class TextModel:
         sentences = text_of(corpus_iterable, corpus_file)
         if sentences is None:
             raise ValueError("there is no text: give lists of words, or corpus_file=path")
-        least, most = self.settings["min_count"], self.settings["max_final_vocab"]
-        found = Vocabulary.build(sentences, max_size=most, min_count=max(least, 1), specials=())
+        found = Vocabulary.build(sentences, self.max_final_vocab, max(self.min_count, 1), specials=())
         if not update:
             if not len(found):
-                raise ValueError(f"no word is seen min_count={least} times or more: give more text, or lower min_count")
+                raise ValueError(f"no word is seen min_count={self.min_count} times or more: give more text, or lower "
+                                 "min_count")
             self.vocabulary = found
             self._make()
         else:
@@ -80,17 +89,42 @@ class TextModel:
             for token, count in zip(found.tokens, found.counts):
                 if token in old:
                     counts[old.index[token]] += count
-            self.vocabulary = Vocabulary(old.tokens + [found.tokens[i] for i in new],
-                                         np.concatenate([counts, found.counts[new]]))
+            grown = Vocabulary(old.tokens + [found.tokens[i] for i in new], np.concatenate([counts, found.counts[new]]))
             if new:
-                self._grow(len(new))
+                self._grow(grown)
+            self.vocabulary = grown
         self._refresh()
 
+    def _grow(self, new: Vocabulary) -> None:
+        raise ValueError(f"{type(self).__name__} learns no further words: train it anew on all of the text")
+
+    def _drawn(self, n: int) -> Array:
+        """(n, D) uniform in ±1/2D, as in the original."""
+        return (self.rng.random((n, self.vector_size), np.float32) - np.float32(0.5)) / np.float32(self.vector_size)
+
+    def _refresh(self) -> None:
+        """Let `wv` have the vectors as they are now."""
+        self.wv = self.keyed(keys=self.vocabulary.tokens, vectors=self._vectors())
+        self.wv.expandos["count"] = self.vocabulary.counts
+
+    # -- training ------------------------------------------------------------------------------------------------------
+
+    def _sentences(self, given: Any, corpus_file: Any) -> Any:
+        """The lists of words to train on; ValueError where there are none, or no vocabulary."""
+        sentences = text_of(given, corpus_file)
+        if sentences is None or not len(self.vocabulary):
+            raise ValueError("training needs a text, and a vocabulary: build_vocab first")
+        return sentences
+
     def untrained(self) -> list[str]:
-        """The words that no training has touched: their vectors are as random as they were made."""
-        squares = np.zeros(len(self.network.vectors))  # of the gradients of each row, summed up by Adagrad
+        """The words that no training has touched: their vectors are as random as they were made.
+
+        The optimiser knows, of all trainings, as its sums are saved and loaded with the rows: while a row has had no
+        gradient, the squares of its gradients add up to 0. (`history.rows` tells more, of the last training.)
+        """
+        squares = np.zeros(len(self.network.vectors))
         for sums in self.optimizer.state[0].arrays or []:
-            squares[:len(sums)] = sums[:, 0]
+            squares[:len(sums)] = sums[:, 0]  # rows that joined since the last step have none
         return [self.vocabulary.tokens[i] for i in np.flatnonzero(squares[self.word_rows] == 0)]
 
     def get_latest_training_loss(self) -> float:
@@ -109,7 +143,7 @@ class TextModel:
         about = load_checkpoint(path).about
         if not isinstance(about, dict) or about.get("class") != cls.__name__:
             raise ValueError(f"{os.fspath(path)} is no {cls.__name__}")
-        model = cls(**about["settings"])
+        model: Any = cls(**about["settings"])
         model.vocabulary = Vocabulary(about["tokens"], about["counts"])
         model._make(about.get("rows"))
         load_checkpoint(path, model.network, model.optimizer)
@@ -118,7 +152,7 @@ class TextModel:
         return model
 
     def _about(self) -> dict[str, Any]:
-        return {"class": type(self).__name__, "settings": self.settings, "tokens": self.vocabulary.tokens,
+        return {"class": type(self).__name__, "settings": vars(self.settings), "tokens": self.vocabulary.tokens,
                 "counts": self.vocabulary.counts, "rng": self.rng.bit_generator.state}
 
 
@@ -132,20 +166,3 @@ def text_of(sentences: Any, corpus_file: Any) -> Any:
     if sentences is not None and iter(sentences) is sentences:
         raise TypeError("sentences are gone through several times, and a generator only lasts for one: give a list")
     return sentences if corpus_file is None else LineSentences(corpus_file)
-
-
-LEAST = {"vector_size": 1, "window": 1, "negative": 1, "epochs": 0, "min_count": 0}  # integers, not below these
-NUMBERS = ("alpha", "min_alpha", "sample", "ns_exponent", "x_max", "lr")  # finite, 0 or more; the exponent may be below
-
-
-def check_settings(o: dict[str, Any]) -> None:
-    """ValueError for a setting that is no use, naming it."""
-    for name, least in LEAST.items():
-        if name in o and not (isinstance(o[name], (int, np.integer)) and o[name] >= least):
-            raise ValueError(f"{name} is an integer, {least} or more, not {o[name]!r}")
-    for name in NUMBERS:
-        if name in o and not (isinstance(o[name], (int, float)) and np.isfinite(o[name]) and (
-                o[name] >= 0 or name == "ns_exponent")):
-            raise ValueError(f"{name} is a finite number, 0 or more, not {o[name]!r}")
-    if "min_alpha" in o and not 0 < o["alpha"] >= o["min_alpha"]:
-        raise ValueError(f"alpha {o['alpha']!r} falls to min_alpha {o['min_alpha']!r}, so it must be larger, and not 0")

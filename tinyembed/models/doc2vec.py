@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..optim import Adagrad
 from ..train import fit
 from ..vectors import KeyedVectors
 from .base import TextModel, text_of
+from .settings import Settings, shows
 from .word2vec import RATE, WindowModel, Word2Vec, ragged_rows
 
 SELDOM = 3.0  # a document's vector is stepped about once in an epoch, a word's many times: it takes longer steps
@@ -27,6 +29,37 @@ class TaggedDocument(NamedTuple):
     tags: Sequence[str | int]
 
 
+@dataclass
+class Doc2VecSettings(Settings):
+    """The settings of Doc2Vec, under gensim's names and with its defaults; `Doc2Vec` and `Word2Vec` say what they
+    mean."""
+
+    vector_size: int = 100
+    dm_mean: int | None = None
+    dm: int = 1
+    dbow_words: int = 0
+    dm_concat: int = 0
+    window: int = 5
+    epochs: int = 10
+    shrink_windows: bool = True
+    _: KW_ONLY
+    alpha: float = 0.025
+    min_count: int = 5
+    sample: float = 1e-3
+    seed: int = 1
+    workers: int = 3
+    min_alpha: float = 1e-4
+    negative: int = 5
+    ns_exponent: float = 0.75
+    max_final_vocab: int | None = None
+    hs: int = 0
+
+    @property
+    def cbow_mean(self) -> bool:
+        """Whether neighbours count by their mean, not their sum."""
+        return self.dm_mean is None or bool(self.dm_mean)
+
+
 class DocumentModel(WindowModel):
     """WindowModel with a third table: documents (T, D), one row for each tag.
 
@@ -35,16 +68,15 @@ class DocumentModel(WindowModel):
 
         PV-DM     the sum or mean of a word's neighbours and its document's tags is to be near what the word is
                   predicted as
-        PV-DBOW   the mean of its document's tags is; with_words, a skip-gram model of the words is trained beside it
+        PV-DBOW   the mean of its document's tags is; with dbow_words skip-gram is trained beside it
     """
 
     tags: Array
     starts: Array
 
-    def __init__(self, vectors: Array, documents: Array, V: int, dm: bool, with_words: bool, negative: int,
-                 mean: bool) -> None:
-        super().__init__(vectors, V, True, negative, mean)
-        self.documents, self.dm, self.with_words = Parameter(documents), dm, with_words
+    def __init__(self, vectors: Array, documents: Array, V: int, settings: Doc2VecSettings) -> None:
+        super().__init__(vectors, V, settings)
+        self.documents = Parameter(documents)
 
     def loss(self, batch: Windows) -> Tensor:
         """The mean over the words of the batch."""
@@ -52,11 +84,11 @@ class DocumentModel(WindowModel):
         documents = np.maximum(batch.sentences, 0)
         x = ragged_rows(self.documents, self.tags, self.starts, documents, "sum")
         number = (self.starts[documents + 1] - self.starts[documents])[..., None]  # of tags
-        if not self.dm:
+        if not self.settings.dm:
             loss = self.predict(x / number.astype(np.float32), there, batch)
-            return loss + super().loss(batch) if self.with_words else loss
+            return loss + self.skip_gram(batch) if self.settings.dbow_words else loss
         x = x + matmul(batch.pairs.astype(np.float32), self.rows(batch.around))
-        if self.mean:
+        if self.settings.cbow_mean:
             x = x / (number + batch.pairs.sum(2)[..., None]).astype(np.float32)
         return self.predict(x, there, batch)
 
@@ -72,9 +104,10 @@ class Doc2Vec(Word2Vec):
     dbow_words   with dm=0: also train the words' vectors, by skip-gram; else they stay random (`untrained()` says so)
     epochs       passes over the text, 10 as in gensim
 
-    All other settings are those of `Word2Vec`. After training `dv` has the vectors by tag, `wv` those of words
-    (both `KeyedVectors`), and `infer_vector(words)` makes one for a new document. Several tags on one document share
-    its gradient: PV-DBOW has their mean predict, where gensim has each of them. dm_concat=1 is refused.
+    All other settings are those of `Word2Vec`; `train` goes through the documents that `build_vocab` has seen, and
+    holds none out, as these have no vectors. After training `dv` has the vectors by tag, `wv` those of words (both
+    `KeyedVectors`), and `infer_vector(words)` makes one for a new document. Several tags on one document share its
+    gradient: PV-DBOW has their mean predict, where gensim has each of them.
     (Le and Mikolov 2014, "Distributed representations of sentences and documents")
 
     >>> texts = ["the king rules the land", "the queen rules the land", "a cat eats fish", "a dog eats fish"]
@@ -86,29 +119,10 @@ class Doc2Vec(Word2Vec):
 
     sg = 0  # an example is a word
 
-    def __init__(self, documents: Any = None, corpus_file: Any = None, vector_size: int = 100,
-                 dm_mean: int | None = None, dm: int = 1, dbow_words: int = 0, dm_concat: int = 0, window: int = 5,
-                 epochs: int = 10, shrink_windows: bool = True, *, alpha: float = 0.025, min_count: int = 5,
-                 sample: float = 1e-3, seed: int = 1, workers: int = 3, min_alpha: float = 1e-4, negative: int = 5,
-                 ns_exponent: float = 0.75, max_final_vocab: int | None = None, hs: int = 0) -> None:
-        if dm_concat or hs:
-            raise ValueError("dm_concat=1 and hs=1 are not here; dm=1 with the mean or sum of the neighbours, and "
-                             "negative sampling, are")
-        TextModel.__init__(self, {
-            "vector_size": vector_size, "dm_mean": dm_mean, "dm": int(dm), "dbow_words": int(dbow_words),
-            "window": window, "epochs": epochs, "shrink_windows": bool(shrink_windows), "alpha": alpha,
-            "min_count": min_count, "sample": sample, "seed": seed, "min_alpha": min_alpha, "negative": negative,
-            "ns_exponent": ns_exponent, "max_final_vocab": max_final_vocab})
+    @shows(Doc2VecSettings)
+    def __init__(self, documents: Any = None, corpus_file: Any = None, *settings: Any, **named: Any) -> None:
         self.tags: list[list[str | int]] = []  # of each document
-        documents = documents_of(documents, corpus_file)
-        if documents is not None:
-            self.build_vocab(documents)
-            self.train(documents)
-
-    @property
-    def cbow_mean(self) -> bool:
-        """Whether neighbours count by their mean, not their sum."""
-        return self.dm_mean is None or bool(self.dm_mean)
+        TextModel.__init__(self, Doc2VecSettings(*settings, **named), documents, corpus_file)
 
     def build_vocab(self, corpus_iterable: Any = None, corpus_file: Any = None, update: bool = False) -> None:
         """Count the words and make a row for each that is frequent enough, and one for each tag."""
@@ -124,13 +138,11 @@ class Doc2Vec(Word2Vec):
         self.tags = self.tags if rows is None else rows
         index = {tag: i for i, tag in enumerate(dict.fromkeys(tag for tags in self.tags for tag in tags))}
         self.word_rows = np.arange(V)
-        self.network = DocumentModel(self._drawn(V), self._drawn(len(index)), V, bool(self.dm), bool(self.dbow_words),
-                                     self.negative, self.cbow_mean)
+        self.network = DocumentModel(self._drawn(V), self._drawn(len(index)), V, self.settings)
         self.network.tags = np.array([index[tag] for tags in self.tags for tag in tags], np.int64)
         self.network.starts = np.cumsum([0, *map(len, self.tags)])
         self.optimizer = Adagrad([{"params": [self.network.vectors, self.network.output]},
-                                  {"params": [self.network.documents], "lr": self.alpha * RATE[1] * SELDOM}],
-                                 lr=self.alpha * RATE[1], per_row=True)
+                                  {"params": [self.network.documents]}], per_row=True)
 
     def _about(self) -> dict[str, Any]:
         return {**super()._about(), "rows": self.tags}
@@ -140,20 +152,20 @@ class Doc2Vec(Word2Vec):
         keys = dict.fromkeys(tag for tags in self.tags for tag in tags)
         self.dv = KeyedVectors(keys=keys, vectors=self.network.documents.data)
 
-    def train(self, corpus_iterable: Any = None, corpus_file: Any = None, total_examples: Any = None,
-              total_words: Any = None, epochs: int | None = None, start_alpha: float | None = None,
-              end_alpha: float | None = None, *, held_out: Any = None, progress: bool = False, checkpoint: Any = None,
-              resume: bool = False) -> tuple[int, int]:
-        """Go `epochs` times through the documents that `build_vocab` has seen; see `Word2Vec.train`. There is no loss
-        on held-out documents: they have no vectors."""
-        documents = documents_of(corpus_iterable, corpus_file)
-        if held_out is not None:
-            raise ValueError("held-out documents have no vectors to predict with; judge infer_vector's")
-        if documents is not None and [[*document.tags] for document in documents] != self.tags:
+    def _sentences(self, given: Any, corpus_file: Any) -> Any:
+        documents = documents_of(given, corpus_file)
+        sentences = super()._sentences(documents and words_of(documents), None)
+        if [[*document.tags] for document in documents] != self.tags:
             raise ValueError("training goes through the documents that build_vocab has seen, in their order, and these "
                              "are others: make a new model, or infer_vector for each of them")
-        return super().train(documents and words_of(documents), epochs=epochs, start_alpha=start_alpha,
-                             end_alpha=end_alpha, progress=progress, checkpoint=checkpoint, resume=resume)
+        return sentences
+
+    def _held_out(self, sentences: Any) -> WindowBatches:
+        raise ValueError("held-out documents have no vectors to predict with; judge infer_vector's")
+
+    def _rates(self) -> tuple[float, ...]:
+        rate = self.alpha * RATE[1]
+        return rate, rate * SELDOM
 
     def _batches(self, sentences: Any, keep: Array, rng: np.random.Generator, **options: Any) -> WindowBatches:
         # A document predicts its words even where they have no neighbours. It is a few blocks long: if these shared
@@ -177,45 +189,38 @@ class Doc2Vec(Word2Vec):
         network.vectors, network.output = self.network.vectors.data, self.network.output.data  # arrays: not trained
         network.documents = Parameter((rng.random((1, D), np.float32) - np.float32(0.5)) / np.float32(D))
         network.tags, network.starts = np.zeros(1, np.int64), np.arange(2)
-        network.with_words = False
+        network.settings = replace(self.settings, dbow_words=0)  # no words are trained
         batches = self._batches([list(doc_words)], np.ones(len(self.vocabulary)), rng)
-        optimizer = Adagrad([network.documents], lr=self.alpha * RATE[1] * SELDOM, per_row=True)
+        optimizer = Adagrad([network.documents], lr=self._rates()[1], per_row=True)
         fit(network, batches, optimizer, epochs=epochs, progress=False, schedule=self._falling(start, end, epochs))
-        vector: Array = network.documents.data[0]
-        return vector
+        return network.documents.data[0]
 
 
-class WordsOf:
-    """The words of documents that are read anew in every pass."""
+class Again:
+    """What a function gives, asked for anew in every pass."""
 
-    def __init__(self, documents: Iterable[Any]) -> None:
-        self.documents = documents
+    def __init__(self, items: Callable[[], Iterator[Any]]) -> None:
+        self.items = items
 
     def __iter__(self) -> Iterator[Any]:
-        return (document.words for document in self.documents)
-
-
-class Lines:
-    """The lines of a file as documents, tagged by number."""
-
-    def __init__(self, lines: Iterable[list[str]]) -> None:
-        self.lines = lines
-
-    def __iter__(self) -> Iterator[TaggedDocument]:
-        return (TaggedDocument(words, [i]) for i, words in enumerate(self.lines))
+        return self.items()
 
 
 def documents_of(documents: Any, corpus_file: Any) -> Any:
-    """The documents, or those of a file; None if neither is given."""
+    """The documents, or the lines of a file, tagged by number; None if neither is given."""
     text = text_of(documents, corpus_file)
     if isinstance(text, (list, tuple)) and text and not hasattr(text[0], "tags"):
         raise TypeError(f"a document has words and tags, TaggedDocument(words, tags), not {text[0]!r:.60}")
-    return Lines(text) if corpus_file is not None else text
+    if corpus_file is None:
+        return text
+    return Again(lambda: (TaggedDocument(words, [i]) for i, words in enumerate(text)))
 
 
 def words_of(documents: Any) -> Any:
-    """A list of lists of words, or for what is no list a re-iterable of them."""
-    return [document.words for document in documents] if isinstance(documents, (list, tuple)) else WordsOf(documents)
+    """Their lists of words: a list, or for what is no list something to go through anew in every pass."""
+    if isinstance(documents, (list, tuple)):
+        return [document.words for document in documents]
+    return Again(lambda: (document.words for document in documents))
 
 
 def _checked_tags(tags: Any, i: int) -> list[str | int]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..core import Array, Tensor, no_grad
+from ..core import Array, Tensor, blocks, no_grad
 from ..optim import Adagrad
+from ..text import Vocabulary
 from ..vectors import KeyedVectors
-from .word2vec import RATE, WindowModel, Word2Vec, ragged_rows
+from .base import TextModel
+from .settings import shows
+from .word2vec import WindowModel, Word2Vec, Word2VecSettings, ragged_rows
 
 
 def ngrams(word: str, min_n: int, max_n: int) -> list[str]:
@@ -80,6 +84,15 @@ class SubwordVectors(KeyedVectors):
             return False
 
 
+@dataclass
+class FastTextSettings(Word2VecSettings):
+    """The settings of Word2Vec, and how words are cut into pieces."""
+
+    min_n: int = 3
+    max_n: int = 6
+    bucket: int = 2_000_000
+
+
 class FastText(Word2Vec):
     """Word2Vec in which a word's input vector is the mean of its own row and of those of its pieces.
 
@@ -87,8 +100,8 @@ class FastText(Word2Vec):
     bucket           pieces that hash to the same of so many buckets share a row. Only buckets that the vocabulary
                      meets have one (gensim and Facebook's tool allocate all two million)
 
-    All else is as in `Word2Vec`. `wv["anything"]` gives a vector for words that were never seen, from the pieces
-    that were; `wv.vectors` are the finished vectors of the vocabulary.
+    All else is as in `Word2Vec`, and settings are given by name. `wv["anything"]` gives a vector for words that were
+    never seen, from the pieces that were; `wv.vectors` are the finished vectors of the vocabulary.
     (Bojanowski et al. 2017, "Enriching word vectors with subword information")
 
     >>> text = [["river", "water", "flows"], ["rivers", "water", "flow"], ["bank", "money"], ["banks", "money"]]
@@ -97,54 +110,62 @@ class FastText(Word2Vec):
     True
     """
 
-    def __init__(self, sentences: Any = None, corpus_file: Any = None, *, min_n: int = 3, max_n: int = 6,
-                 bucket: int = 2_000_000, **settings: Any) -> None:
-        if not 1 <= min_n <= max_n or bucket < 1:
-            raise ValueError(f"1 <= min_n <= max_n and bucket >= 1 must hold, got {min_n}, {max_n}, {bucket}")
-        self.subwords = {"min_n": min_n, "max_n": max_n, "bucket": bucket}
-        super().__init__(sentences, corpus_file, **settings)
+    keyed = SubwordVectors
+    wv: SubwordVectors
+
+    @shows(FastTextSettings)
+    def __init__(self, sentences: Any = None, corpus_file: Any = None, *, held_out: Any = None, **named: Any) -> None:
+        TextModel.__init__(self, FastTextSettings(**named), sentences, corpus_file, held_out=held_out)
 
     def _make(self, rows: Any = None) -> None:
         self.word_rows, self.buckets, self.bucket_rows = rows or [np.zeros(0, np.int64)] * 3
-        self._number(0)
+        words = self._hashed(self.vocabulary)
+        self._number(words, 0)
         vectors = self._drawn(len(self.word_rows) + len(self.bucket_rows))
-        self.network = SubwordModel(vectors, len(self.vocabulary), self.sg, self.negative, bool(self.cbow_mean))
-        self.network.pieces, self.network.starts = self._pieces
-        self.optimizer = Adagrad(self.network.parameters(), lr=self.alpha * RATE[bool(self.sg)], per_row=True)
+        self.network = SubwordModel(vectors, len(words), self.settings)
+        self.network.pieces, self.network.starts = self._pieces(words)
+        self.optimizer = Adagrad(self.network.parameters(), per_row=True)
 
-    def _grow(self, k: int) -> None:
-        self.network.vectors.grow(self._drawn(self._number(len(self.network.vectors))))
-        self.network.output.grow(np.zeros((k, self.vector_size)))
-        self.network.pieces, self.network.starts = self._pieces
+    def _grow(self, new: Vocabulary) -> None:
+        words = self._hashed(new)
+        self.network.vectors.grow(self._drawn(self._number(words, len(self.network.vectors))))
+        self.network.output.grow(np.zeros((len(new) - len(self.vocabulary), self.vector_size)))
+        self.network.pieces, self.network.starts = self._pieces(words)
 
-    def _number(self, rows: int) -> int:
-        """Give rows to words and buckets that have none, from number `rows` on; how many these are."""
-        words = [hashes(word, **self.subwords) for word in self.vocabulary.tokens]
-        met = np.setdiff1d(np.array([h for word in words for h in word], np.int64), self.buckets)
+    def _hashed(self, vocabulary: Vocabulary) -> list[list[int]]:
+        """The buckets of each word's pieces."""
+        return [hashes(word, self.min_n, self.max_n, self.bucket) for word in vocabulary.tokens]
+
+    def _number(self, words: list[list[int]], first: int) -> int:
+        """Give rows to words and buckets that have none, from number `first` on; how many these are."""
         new = len(words) - len(self.word_rows)
-        self.word_rows = np.concatenate([self.word_rows, rows + np.arange(new)])
+        met = np.setdiff1d(np.array([h for word in words for h in word], np.int64), self.buckets)
+        self.word_rows = np.concatenate([self.word_rows, first + np.arange(new)])
         at = self.buckets.searchsorted(met)
         self.buckets = np.insert(self.buckets, at, met)
-        self.bucket_rows = np.insert(self.bucket_rows, at, rows + new + np.arange(len(met)))
-        all_rows = [[i, *self.bucket_rows[self.buckets.searchsorted(word)].tolist()]
-                    for i, word in zip(self.word_rows.tolist(), words)]
-        self._pieces = np.array([i for word in all_rows for i in word], np.int64), np.cumsum([0, *map(len, all_rows)])
+        self.bucket_rows = np.insert(self.bucket_rows, at, first + new + np.arange(len(met)))
         return new + len(met)
 
+    def _pieces(self, words: list[list[int]]) -> tuple[Array, Array]:
+        """The rows of each word, its own and those of its pieces, one word after the other; and where each begins."""
+        rows = [[own, *self.bucket_rows[self.buckets.searchsorted(word)].tolist()]
+                for own, word in zip(self.word_rows.tolist(), words)]
+        return np.array([i for word in rows for i in word], np.int64), np.cumsum([0, *map(len, rows)])
+
     def _about(self) -> dict[str, Any]:
-        return {**super()._about(), "settings": {**self.settings, **self.subwords},
-                "rows": [self.word_rows, self.buckets, self.bucket_rows]}
+        return {**super()._about(), "rows": [self.word_rows, self.buckets, self.bucket_rows]}
+
+    def _vectors(self) -> Array:
+        vectors = np.empty((len(self.vocabulary), self.vector_size), np.float32)
+        with no_grad():
+            for some in blocks(*vectors.shape):
+                vectors[some] = self.network.rows(np.arange(some.start, some.stop)).data
+        return vectors
 
     def _refresh(self) -> None:
-        V, D = len(self.vocabulary), self.settings["vector_size"]
-        vectors = np.empty((V, D), np.float32)
-        with no_grad():
-            for i in range(0, V, 4096):
-                vectors[i:i + 4096] = self.network.rows(np.arange(i, min(i + 4096, V))).data
-        self.wv = SubwordVectors(keys=self.vocabulary.tokens, vectors=vectors)
-        self.wv.expandos["count"] = self.vocabulary.counts
+        super()._refresh()
         self.wv.buckets, self.wv.rows = self.buckets, self.network.vectors.data[self.bucket_rows]
-        self.wv.n = (self.subwords["min_n"], self.subwords["max_n"], self.subwords["bucket"])
+        self.wv.n = self.min_n, self.max_n, self.bucket
 
 
 def hashes(word: str, min_n: int, max_n: int, bucket: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,25 @@ from ..nn import Module
 from ..ops import einsum, embedding
 from ..optim import Adagrad
 from ..train import fit
-from ..vectors import KeyedVectors
-from .base import TextModel, text_of
+from .base import TextModel
+from .settings import Settings, shows
 
 BATCH = 4096  # entries of the matrix in a step
+
+
+@dataclass
+class GloVeSettings(Settings):
+    """The settings of GloVe, with the defaults of the authors' tool; `GloVe` says what they mean."""
+
+    vector_size: int = 100
+    window: int = 10
+    min_count: int = 5
+    x_max: float = 100.0
+    alpha: float = 0.75
+    lr: float = 0.02
+    epochs: int = 25
+    max_final_vocab: int | None = None
+    seed: int = 1
 
 
 class CountModel(Module):
@@ -25,16 +41,17 @@ class CountModel(Module):
     f(X) = min(1, (X / x_max)^alpha): rare pairs say little, and frequent ones are not to say all.
     """
 
-    def __init__(self, vectors: Array, contexts: Array, x_max: float, alpha: float) -> None:
+    def __init__(self, vectors: Array, contexts: Array, settings: GloVeSettings) -> None:
         V = len(vectors)
         self.vectors, self.contexts = Parameter(vectors), Parameter(contexts)
         self.b, self.d = Parameter(np.zeros((V, 1), np.float32)), Parameter(np.zeros((V, 1), np.float32))
-        self.x_max, self.alpha = x_max, alpha
+        self.settings = settings
 
     def loss(self, i: Array, j: Array, X: Array) -> Tensor:
         product = einsum("nd,nd->n", embedding(self.vectors, i), embedding(self.contexts, j))
         error = product + (embedding(self.b, i) + embedding(self.d, j)).reshape((-1,)) - np.log(X)
-        return (np.minimum(1, (X / self.x_max) ** self.alpha) * error * error).mean()
+        f = np.minimum(1, (X / self.settings.x_max) ** self.settings.alpha)
+        return (f * error * error).mean()
 
 
 class GloVe(TextModel):
@@ -65,40 +82,29 @@ class GloVe(TextModel):
     True
     """
 
-    def __init__(self, sentences: Any = None, corpus_file: Any = None, vector_size: int = 100, window: int = 10,
-                 min_count: int = 5, x_max: float = 100.0, alpha: float = 0.75, lr: float = 0.02, epochs: int = 25,
-                 max_final_vocab: int | None = None, seed: int = 1) -> None:
-        super().__init__({"vector_size": vector_size, "window": window, "min_count": min_count, "x_max": x_max,
-                          "alpha": alpha, "lr": lr, "epochs": epochs, "max_final_vocab": max_final_vocab, "seed": seed})
-        if not x_max > 0:
-            raise ValueError(f"x_max is above 0, not {x_max!r}")
-        sentences = text_of(sentences, corpus_file)
-        if sentences is not None:
-            self.build_vocab(sentences)
-            self.train(sentences)
+    @shows(GloVeSettings)
+    def __init__(self, sentences: Any = None, corpus_file: Any = None, *settings: Any, **named: Any) -> None:
+        super().__init__(GloVeSettings(*settings, **named), sentences, corpus_file)
 
     def _make(self, rows: Any = None) -> None:
         V = len(self.vocabulary)
         self.word_rows = np.arange(V)
-        self.network = CountModel(self._drawn(V), self._drawn(V), self.x_max, self.alpha)
-        self.optimizer = Adagrad(self.network.parameters(), lr=self.lr, per_row=True)
+        self.network = CountModel(self._drawn(V), self._drawn(V), self.settings)
+        self.optimizer = Adagrad(self.network.parameters(), per_row=True)
 
-    def _refresh(self) -> None:
-        vectors = self.network.vectors.data + self.network.contexts.data
-        self.wv = KeyedVectors(keys=self.vocabulary.tokens, vectors=vectors)
-        self.wv.expandos["count"] = self.vocabulary.counts
+    def _vectors(self) -> Array:
+        return self.network.vectors.data + self.network.contexts.data
 
     def train(self, corpus_iterable: Any = None, corpus_file: Any = None, *, epochs: int | None = None,
               progress: bool = False, checkpoint: Any = None, resume: bool = False) -> None:
         """Count the pairs of a text and go through them `epochs` times. May be called again, with the same text or
         another. checkpoint, resume: as in `te.train.fit`."""
-        sentences = text_of(corpus_iterable, corpus_file)
-        if sentences is None or not len(self.vocabulary):
-            raise ValueError("training needs a text, and a vocabulary: build_vocab first")
+        sentences = self._sentences(corpus_iterable, corpus_file)
         X = cooccurrences(SentenceIds(sentences, self.vocabulary.index), len(self.vocabulary), self.window)
         if not len(X.counts):
             raise ValueError("no two words of the vocabulary stand in one sentence, so there is nothing to count")
         batches = CooccurrenceBatches(X, BATCH, self.rng)
+        self.optimizer.lr = self.lr
         self.history = fit(self.network, batches, self.optimizer, epochs=self.epochs if epochs is None else epochs,
                            every=len(batches), progress=progress, checkpoint=checkpoint, resume=resume,
                            about=self._about())

@@ -66,18 +66,13 @@ class LanguageModel(Module):
             raise ValueError(f"max_new_tokens is 0 or more, not {max_new_tokens}")
         check_sampling(temperature, top_k, top_p)
         rng, out, state = np.random.default_rng(seed), [np.atleast_2d(given)], None
-        modes = [(module, module.training) for _, module in self.named_modules()]
-        self.eval()
-        try:
+        with self.evaluating():
             for _ in range(max_new_tokens):
                 logits, state = self.advance(out[-1] if len(out) > 1 else out[0][:, -(self.block_size or 0):], state)
                 new = draw_next(logits, temperature, top_k, top_p, rng)
                 out.append(new[:, None])
                 if stop is not None and given.ndim == 1 and new[0] == stop:
                     break
-        finally:
-            for module, training in modes:
-                module.training = training
         text = np.concatenate(out, 1)
         return text if given.ndim == 2 else text[0].tolist()
 

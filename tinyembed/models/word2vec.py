@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,38 @@ from ..data import SentenceIds, WindowBatches, Windows
 from ..nn import Module
 from ..ops import embedding, embedding_bag, log_sigmoid, matmul, negative_sampling, vecdot
 from ..optim import Adagrad
-from ..text import keep_probabilities, noise_distribution
+from ..text import Vocabulary, keep_probabilities, noise_distribution
 from ..train import evaluate, fit
-from ..vectors import KeyedVectors
-from .base import TextModel, text_of
+from .base import TextModel
+from .settings import Settings, shows
 
 # With CBOW, and with skip-gram, of which each word is several examples:
 RATE = (10.5, 9.0)  # Adagrad's learning rate for an alpha of 1
 NEGATIVES = (24, 32)  # that 64 words share
 BLOCKS = (256, 128)  # of 16 words, in a batch
+
+
+@dataclass
+class Word2VecSettings(Settings):
+    """The settings of Word2Vec, under gensim's names and with its defaults; `Word2Vec` says what they mean."""
+
+    vector_size: int = 100
+    alpha: float = 0.025
+    window: int = 5
+    min_count: int = 5
+    sample: float = 1e-3
+    seed: int = 1
+    workers: int = 3
+    min_alpha: float = 1e-4
+    sg: int = 0
+    hs: int = 0
+    negative: int = 5
+    ns_exponent: float = 0.75
+    cbow_mean: int = 1
+    epochs: int = 5
+    max_final_vocab: int | None = None
+    compute_loss: bool = False
+    shrink_windows: bool = True
 
 
 class WindowModel(Module):
@@ -32,13 +56,14 @@ class WindowModel(Module):
         CBOW        the sum or mean of a word's neighbours is to be near what it is predicted as
 
     "Near" is `negative_sampling`: a large dot product for these, small ones for `negative` words drawn at random for
-    each pair. The K negatives that blocks share stand for as many draws each as it takes.
+    each pair. The K negatives that blocks share stand for as many draws each as it takes. Of the settings `sg`,
+    `negative` and `cbow_mean` are looked at here.
     """
 
-    def __init__(self, vectors: Array, V: int, sg: bool, negative: float, mean: bool) -> None:
+    def __init__(self, vectors: Array, V: int, settings: Any) -> None:
         self.vectors = Parameter(vectors)
         self.output = Parameter(np.zeros((V, vectors.shape[1]), np.float32))
-        self.sg, self.negative, self.mean = sg, negative, mean
+        self.settings = settings
 
     def rows(self, ids: Array) -> Tensor:
         """The input vectors of words: ids (…) -> (…, D)."""
@@ -46,10 +71,17 @@ class WindowModel(Module):
 
     def loss(self, batch: Windows) -> Tensor:
         """The mean over the pairs of the batch, or with CBOW over its words."""
+        return self.skip_gram(batch) if self.settings.sg else self.cbow(batch)
+
+    def skip_gram(self, batch: Windows) -> Tensor:
+        """Each word near what its neighbours are predicted as."""
         count = batch.pairs.sum(2, dtype=np.float32)[..., None]  # (B, S, 1) neighbours
-        if self.sg:
-            return self.attract(self.rows(batch.words), batch.around, batch.pairs, count, batch)
-        share = batch.pairs / np.maximum(count, 1) if self.mean else batch.pairs.astype(np.float32)
+        return self.attract(self.rows(batch.words), batch.around, batch.pairs, count, batch)
+
+    def cbow(self, batch: Windows) -> Tensor:
+        """The mean or sum of each word's neighbours near what it is predicted as."""
+        count = batch.pairs.sum(2, dtype=np.float32)[..., None]
+        share = batch.pairs / np.maximum(count, 1) if self.settings.cbow_mean else batch.pairs.astype(np.float32)
         return self.predict(matmul(share, self.rows(batch.around)), count > 0, batch)
 
     def predict(self, x: Tensor, there: Array, batch: Windows) -> Tensor:
@@ -67,7 +99,7 @@ class WindowModel(Module):
         """x (B, S, D) far from the negatives, as many times as count (B, S, 1) says."""
         (B, S, D), (G, K) = x.shape, batch.negatives.shape
         N = B * S // max(G, 1)  # words that share negatives
-        each = count.reshape(G, N, 1) * np.float32(-self.negative / K / max(len(batch), 1))
+        each = count.reshape(G, N, 1) * np.float32(-self.settings.negative / K / max(len(batch), 1))
         return negative_sampling(x.reshape((G, N, D)), embedding(self.output, batch.negatives), np.repeat(each, K, 2))
 
 
@@ -98,17 +130,21 @@ class Word2Vec(TextModel):
                      occurrences are skipped. 0: none
     sg               1: skip-gram, 0: CBOW, with the mean of the neighbours (cbow_mean=1) or their sum (0)
     negative         words drawn at random for each pair, in proportion to count^ns_exponent
-    workers          accepted and ignored: one thread trains, and the bytes of the result depend on no number of them
     seed             the same seed, text and machine give the same bytes, in every process
+
+    Settings are attributes: `model.epochs = 3` is checked as here, counts in the next training, and is saved with the
+    model. What decides how large the tables are is refused once there is a vocabulary.
 
     After training `wv` has the vectors (`KeyedVectors`), `history` what was measured: the mean loss in each epoch,
     and `history.rows`, which rows moved and which never did (`untrained()` names these words). (Mikolov et al. 2013,
     "Efficient estimation of word representations in vector space" and "Distributed representations of words and
     phrases and their compositionality")
 
-    Differs from gensim: hierarchical softmax (hs=1) is refused; the loss is a mean, not a sum; saving uses one
-    safetensors file. Raises ValueError for settings that are no use and for texts in which no word is frequent enough,
-    TypeError for a string where a list of words is meant.
+    Differs from gensim: `workers`, `compute_loss` and train's `total_examples` and `total_words` are accepted and
+    change nothing (one thread trains, and the loss is always there), hs=1 (hierarchical softmax) and Doc2Vec's
+    dm_concat=1 are refused; the loss is a mean, not a sum; saving uses one safetensors file. Raises ValueError for
+    settings that are no use and for texts in which no word is frequent enough, TypeError for a string where a list of
+    words is meant.
 
     >>> text = [["king", "rules", "land"], ["queen", "rules", "land"], ["cat", "eats", "fish"], ["dog", "eats", "fish"]]
     >>> model = Word2Vec(text * 50, vector_size=8, min_count=1, sample=0, sg=1, epochs=20)
@@ -116,39 +152,26 @@ class Word2Vec(TextModel):
     'queen'
     """
 
-    def __init__(self, sentences: Any = None, corpus_file: Any = None, vector_size: int = 100, alpha: float = 0.025,
-                 window: int = 5, min_count: int = 5, sample: float = 1e-3, seed: int = 1, workers: int = 3,
-                 min_alpha: float = 1e-4, sg: int = 0, hs: int = 0, negative: int = 5, ns_exponent: float = 0.75,
-                 cbow_mean: int = 1, epochs: int = 5, max_final_vocab: int | None = None, compute_loss: bool = False,
-                 shrink_windows: bool = True, held_out: Any = None) -> None:
-        if hs:
-            raise ValueError("hs=1, hierarchical softmax, is not here; negative sampling (hs=0, negative=5) is")
-        super().__init__({
-            "vector_size": vector_size, "alpha": alpha, "window": window, "min_count": min_count, "sample": sample,
-            "seed": seed, "min_alpha": min_alpha, "sg": int(sg), "negative": negative, "ns_exponent": ns_exponent,
-            "cbow_mean": int(cbow_mean), "epochs": epochs, "max_final_vocab": max_final_vocab,
-            "shrink_windows": bool(shrink_windows)})
-        sentences = text_of(sentences, corpus_file)
-        if sentences is not None:
-            self.build_vocab(sentences)
-            self.train(sentences, held_out=held_out)
+    @shows(Word2VecSettings)
+    def __init__(self, sentences: Any = None, corpus_file: Any = None, *settings: Any, held_out: Any = None,
+                 **named: Any) -> None:
+        super().__init__(Word2VecSettings(*settings, **named), sentences, corpus_file, held_out=held_out)
 
     def _make(self, rows: Any = None) -> None:
-        """The tables, as yet untrained, and their optimiser; `rows` is what `_about` says of where they stand."""
+        """The tables, as yet untrained, and their optimiser, whose rate `train` sets."""
         V = len(self.vocabulary)
         self.word_rows = np.arange(V)
-        self.network = WindowModel(self._drawn(V), V, self.sg, self.negative, bool(self.cbow_mean))
-        self.optimizer = Adagrad(self.network.parameters(), lr=self.alpha * RATE[bool(self.sg)], per_row=True)
+        self.network = WindowModel(self._drawn(V), V, self.settings)
+        self.optimizer = Adagrad(self.network.parameters(), per_row=True)
 
-    def _grow(self, k: int) -> None:
-        self.word_rows = np.arange(len(self.vocabulary))
+    def _grow(self, new: Vocabulary) -> None:
+        k = len(new) - len(self.vocabulary)
+        self.word_rows = np.arange(len(new))
         self.network.vectors.grow(self._drawn(k))
         self.network.output.grow(np.zeros((k, self.vector_size)))
 
-    def _refresh(self) -> None:
-        """Let `wv` have the rows as they are now."""
-        self.wv = KeyedVectors(keys=self.vocabulary.tokens, vectors=self.network.vectors.data)
-        self.wv.expandos["count"] = self.vocabulary.counts
+    def _vectors(self) -> Array:
+        return self.network.vectors.data
 
     # -- training ------------------------------------------------------------------------------------------------------
 
@@ -159,18 +182,18 @@ class Word2Vec(TextModel):
         """Go through the text `epochs` times; returns how many words were trained on and how many were read.
 
         May be called again, with the same text or another. held_out: sentences whose mean loss is measured after every
-        epoch. checkpoint, resume: as in `te.train.fit`. total_examples and total_words are accepted and not needed.
+        epoch. checkpoint, resume: as in `te.train.fit`.
         """
-        sentences = text_of(corpus_iterable, corpus_file)
-        if sentences is None or not len(self.vocabulary):
-            raise ValueError("training needs a text, and a vocabulary: build_vocab first")
+        sentences = self._sentences(corpus_iterable, corpus_file)
         epochs = self.epochs if epochs is None else epochs
         start = self.alpha if start_alpha is None else start_alpha
         end = self.min_alpha if end_alpha is None else end_alpha
         keep = keep_probabilities(self.vocabulary.counts, self.sample)
         batches = self._batches(sentences, keep, self.rng)
         per_epoch = max(float(self.vocabulary.counts @ keep) / batches.words, 1)
-        held = None if held_out is None else list(self._batches(held_out, np.ones(len(keep)), np.random.default_rng(0)))
+        held = None if held_out is None else list(self._held_out(held_out))
+        for group, rate in zip(self.optimizer.groups, self._rates()):
+            group.lr = rate
         self.history = fit(
             self.network, batches, self.optimizer, epochs=epochs, held_out=held, every=round(per_epoch),
             schedule=self._falling(start, end, per_epoch * epochs),
@@ -178,20 +201,28 @@ class Word2Vec(TextModel):
         self._refresh()
         return batches.given, int(self.vocabulary.counts.sum()) * epochs
 
+    def _rates(self) -> tuple[float, ...]:
+        """The learning rate of each group of the optimiser, for an alpha that does not fall."""
+        return (self.alpha * RATE[bool(self.sg)],)
+
     def _falling(self, start: float, end: float, steps: float) -> Callable[[int], float]:
         """From start to end in a straight line, as a factor on the optimiser's rate, which is that of `alpha`."""
         return lambda step: max(start - (start - end) * step / max(steps, 1), end) / float(self.alpha)
 
     def _batches(self, sentences: Any, keep: Array, rng: np.random.Generator, **options: Any) -> WindowBatches:
         sg = bool(self.sg)
-        options = {"negatives": NEGATIVES[sg], "blocks": BLOCKS[sg], "per_word": not sg, "shrink": self.shrink_windows,
-                   **options}
+        options = {"negatives": NEGATIVES[sg], "blocks": BLOCKS[sg], "per_word": not sg, **options}
         return WindowBatches(SentenceIds(sentences, self.vocabulary.index), self.window, keep,
-                             noise_distribution(self.vocabulary.counts, self.ns_exponent), rng=rng, **options)
+                             noise_distribution(self.vocabulary.counts, self.ns_exponent), shrink=self.shrink_windows,
+                             rng=rng, **options)
+
+    def _held_out(self, sentences: Any) -> WindowBatches:
+        """Batches to evaluate on: no word is thinned out, and what is drawn is drawn from seed 0."""
+        return self._batches(sentences, np.ones(len(self.vocabulary)), np.random.default_rng(0))
 
     def loss_on(self, sentences: Any) -> float:
         """The mean loss on other sentences, with windows and negatives drawn from seed 0."""
-        return evaluate(self.network, self._batches(sentences, np.ones(len(self.vocabulary)), np.random.default_rng(0)))
+        return evaluate(self.network, self._held_out(sentences))
 
     def predict_output_word(self, context_words: Iterable[str], topn: int = 10) -> list[tuple[str, float]] | None:
         """The words that such neighbours predict, with softmax probabilities; None if no neighbour is known."""

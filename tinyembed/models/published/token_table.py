@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from ...core import Array, blocks
-from ...files import FormatError, SafeTensors, read_json, short
+from ...files import FormatError, SafeTensors, short
 from ...nn import Embedding
+from .weights import is_size, read_config
 
 # What the module of the token table is called, `NAME.weight` at the end of a tensor's name; the first that is there.
 NAMES = ("shared",  # T5, BART: of encoder and decoder
@@ -106,11 +107,11 @@ def load_table(model: str | os.PathLike[str], name: str | None = None) -> Pretra
         raise FormatError(file.path, f"tensor {short(name)}", f"{problem}; {_tables(file)}")
     if not os.path.isdir(model):
         return PretrainedTable(file, name)
-    config = os.path.join(model, "config.json")
-    if not os.path.isfile(config):
-        raise FormatError(model, "the folder", "no config.json to hold the table against; give the path of the "
-                          f"safetensors file itself, {short(os.path.basename(file.path))}, to trust its header alone")
-    return PretrainedTable(file, name, _agreed(config, file.path, name, file.shape(name)))
+    path = os.path.join(model, "config.json")
+    config = read_config(path, FormatError(
+        model, "the folder", "no config.json to hold the table against; give the path of the safetensors file itself, "
+        f"{short(os.path.basename(file.path))}, to trust its header alone"))
+    return PretrainedTable(file, name, _agreed(file, name, path, config))
 
 
 def _found(file: SafeTensors) -> str:
@@ -138,33 +139,32 @@ def _tables(file: SafeTensors) -> str:
     return f"choose with name= one of the matrices here: {shown}" + f" … {len(tables)} in all" * (len(tables) > 10)
 
 
-def _agreed(config: str, path: str, name: str, shape: tuple[int, ...]) -> tuple[str, ...]:
-    """What config.json says of the table's shape, if the table has it; else FormatError."""
-    V, D = shape
-    said = read_json(config)
-    levels = [x for x in (said.get("text_config"), said) if isinstance(x, dict)] if isinstance(said, dict) else []
-    vocab = next(_sizes(config, levels, ("vocab_size",)), None)
+def _agreed(file: SafeTensors, name: str, path: str, config: dict[str, Any]) -> tuple[str, ...]:
+    """What config.json, at `path`, says of the table's shape, if the table has it; else FormatError."""
+    V, D = file.shape(name)
+    levels = [x for x in (config.get("text_config"), config) if isinstance(x, dict)]
+    vocab = next(_sizes(path, levels, ("vocab_size",)), None)
     # OLMo's embedding_size counts the rows; no table is as wide as its vocabulary is large.
-    width = next((size for size in _sizes(config, levels, WIDTHS)
+    width = next((size for size in _sizes(path, levels, WIDTHS)
                   if size[0] != "embedding_size" or vocab is None or size[1] < vocab[1]), None)
     found = [size for size in (width, vocab) if size]
     words = [f"{key} {number}" for key, number in found]
     if not found:
-        raise FormatError(config, "the file", "neither a width (hidden_size, n_embd, d_model …) nor vocab_size; give "
-                          f"the path of the safetensors file itself, {path}, to trust its header alone")
+        raise FormatError(path, "the file", "neither a width (hidden_size, n_embd, d_model …) nor vocab_size; give "
+                          f"the path of the safetensors file itself, {file.path}, to trust its header alone")
     if (width and width[1] != D) or (vocab and vocab[1] > V):
-        raise FormatError(path, f"tensor {short(name)}", f"shape {shape}, where {config} says {' and '.join(words)}: "
+        raise FormatError(file.path, f"tensor {short(name)}", f"shape {V, D}, where {path} says {' and '.join(words)}: "
                           "the two are not of one model, or another tensor is the table (name= chooses)")
     return tuple(words)
 
 
-def _sizes(config: str, levels: list[dict[str, Any]], keys: tuple[str, ...]) -> Iterator[tuple[str, int]]:
+def _sizes(path: str, levels: list[dict[str, Any]], keys: tuple[str, ...]) -> Iterator[tuple[str, int]]:
     """The keys that are there, with their numbers; those of the inner configuration first."""
     for level in levels:
         for key in keys:
             number = level.get(key)
             if number is None:
                 continue
-            if type(number) is not int or number < 1:  # a bool is an int as well
-                raise FormatError(config, key, f"{short(number)} is no size")
+            if not is_size(number):
+                raise FormatError(path, key, f"{short(number)} is no size")
             yield key, number

@@ -1,0 +1,82 @@
+"""BERT from safetensors: under the names of Hugging Face's BertModel and BertForMaskedLM."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+
+from ...core import Array
+from ...files import FormatError, SafeTensors, short
+from ..bert import BERT, BERTConfig
+from .weights import ACTIVATIONS, filled, numbers, read_config, refuse_larger, renamed, without_prefix, wrong_sizes
+
+BERT_NAMES = {  # ours, outside and in a block -> BERT's; {…}: several tensors, one below the other
+    "embed.token": "embeddings.word_embeddings", "embed.position.table": "embeddings.position_embeddings",
+    "embed.segment": "embeddings.token_type_embeddings", "embed.norm": "embeddings.LayerNorm",
+    "attention.in_proj": "attention.self.{query,key,value}", "attention.out_proj": "attention.output.dense",
+    "norm1": "attention.output.LayerNorm", "mlp.linear1": "intermediate.dense", "mlp.linear2": "output.dense",
+    "norm2": "output.LayerNorm", "transform": "cls.predictions.transform.dense",
+    "transform_norm": "cls.predictions.transform.LayerNorm", "": "cls.predictions"}
+
+
+def load_bert(path: str | os.PathLike[str], *, dtype: Any = np.float32) -> BERT:
+    """A BERT with published weights: a folder with config.json and safetensors, of BertModel or BertForMaskedLM, such
+    as bert-base-uncased or all-MiniLM-L6-v2. In eval mode.
+
+    Where the file has no head for masked tokens, `logits` is as random as it was made; `hidden_states` needs none. A
+    pooler (a layer on top of [CLS]) is not read. Raises FormatError as `load_gpt` does.
+    """
+    file = SafeTensors(path)
+    config = _config(os.path.join(path, "config.json"))
+    names, D = without_prefix(file, r"bert\."), config.hidden_size
+    refuse_larger(file, (config.vocab_size + config.max_position_embeddings + config.type_vocab_size) * D
+                  + config.num_hidden_layers * (4 * D + 2 * config.intermediate_size) * D)
+    model = BERT(config, dtype=dtype)
+    made, headless = dict(model.named_parameters()), "cls.predictions.transform.dense.weight" not in names
+
+    def found(ours: str) -> Array | None:
+        if headless and ours.startswith(("transform", "bias")):
+            return made[ours].data
+        theirs = each_of(renamed(ours, BERT_NAMES, "encoder.layer"))
+        parts = [x for name in theirs if (x := numbers(file, names.get(name, names.get(_first(name))))) is not None]
+        if len(theirs) > 1 and any(x.shape != parts[0].shape or not x.ndim for x in parts):
+            raise FormatError(file.path, f"parameter {ours}", "it is " + ", ".join(str(x.shape) for x in parts) +
+                              " in the file, of which nothing can be joined")
+        return None if len(parts) < len(theirs) else np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+    return filled(model, file, found)
+
+
+def each_of(name: str) -> list[str]:
+    """The names that one with {…} stands for.
+
+    >>> each_of("self.{query,key}.bias"), each_of("norm.bias")
+    (['self.query.bias', 'self.key.bias'], ['norm.bias'])
+    """
+    begin, _, rest = name.partition("{")
+    inside, _, end = rest.partition("}")
+    return [begin + part + end for part in inside.split(",")]
+
+
+def _first(name: str) -> str:
+    """What the first checkpoints called it, which had TensorFlow's names."""
+    return name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+
+
+def _config(path: str) -> BERTConfig:
+    """The settings of Hugging Face's config.json."""
+    given = read_config(path, FormatError(path, "the file", "there is none: it stands beside the weights, in the "
+                                          "folder that load_bert takes"))
+    config = BERTConfig(**{f.name: given[f.name] for f in fields(BERTConfig) if f.name in given})
+    activation = ACTIVATIONS.get(str(config.hidden_act))
+    wrong = wrong_sizes({f.name: getattr(config, f.name) for f in fields(BERTConfig) if f.type == "int"},
+                        "hidden_size", "num_attention_heads")
+    wrong += [f"{name} {short(x)}" for name, x in vars(config).items() if name in (
+        "layer_norm_eps", "hidden_dropout_prob") and (type(x) not in (int, float) or not 0 <= x < 1)]
+    if activation is None or wrong or given.get("position_embedding_type", "absolute") != "absolute":
+        raise FormatError(path, "the settings", f"a BERT with a hidden_act of {', '.join(ACTIVATIONS)} and absolute "
+                          "positions can be read" + "; ".join(["", *wrong]))
+    return replace(config, hidden_act=activation)

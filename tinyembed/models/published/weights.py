@@ -1,0 +1,86 @@
+"""What reading the weights of others takes, whatever the family: their names, their settings, their numbers.
+
+Each of our parameters is told which tensors of the file it is made of. Names are those of Hugging Face Transformers.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable
+from typing import Any
+
+from ...core import Array
+from ...files import FormatError, SafeTensors, read_json, short
+from ...nn import Module
+
+ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu", "relu": "relu",
+               "silu": "silu"}
+
+
+def read_config(path: str, missing: FormatError) -> dict[str, Any]:
+    """The settings in a config.json; `missing` is raised where there is none."""
+    if not os.path.isfile(path):
+        raise missing
+    config = read_json(path)
+    if not isinstance(config, dict):
+        raise FormatError(path, "the file", f"an object with the settings is expected, not {short(config)}")
+    return config
+
+
+def is_size(n: Any) -> bool:
+    """Whether a setting can be the side of an array (True and False are int as well)."""
+    return type(n) is int and n > 0
+
+
+def wrong_sizes(sizes: dict[str, Any], width: str, heads: str) -> list[str]:
+    """What is wrong with sizes: they are positive integers, and the heads share the width in equal parts."""
+    return [f"{name} {short(n)}" for name, n in sizes.items() if not is_size(n)] or \
+        [f"{width} is no multiple of {heads}"] * (sizes[width] % sizes[heads] > 0)
+
+
+def renamed(ours: str, table: dict[str, str], blocks: str) -> str:
+    """Our name in their words, of which `table` has those for parts and `blocks` is that for our blocks.
+
+    >>> names = {"norm1": "ln_1", "token": "wte"}
+    >>> renamed("blocks.0.norm1.weight", names, "h"), renamed("token.weight", names, "h")
+    ('h.0.ln_1.weight', 'wte.weight')
+    """
+    prefix, parts = "", ours.replace("in_proj_", "in_proj.").split(".")
+    if parts[0] == "blocks":
+        prefix, parts = f"{blocks}.{parts[1]}.", parts[2:]
+    return f"{prefix}{table['.'.join(parts[:-1])]}.{parts[-1]}"
+
+
+def without_prefix(file: SafeTensors, prefix: str) -> dict[str, str]:
+    """Name without what some writers put before it, a regular expression -> name in the file."""
+    return {name[len(m[0]) if (m := re.match(prefix, name)) else 0:]: name for name in file}
+
+
+def numbers(file: SafeTensors, name: str | None) -> Array | None:
+    """A tensor as floats, BF16 and F16 too."""
+    return None if name is None else file.rows(name, slice(None)) if file.shape(name) else file[name]
+
+
+def refuse_larger(file: SafeTensors, wanted: int) -> None:
+    """FormatError, before memory is asked for, where matrices and tables have many times the numbers that are there.
+    (Of less, `filled` can say more: which of them is missing.)"""
+    there = sum(math.prod(file.shape(name)) for name in file)
+    if wanted > 4 * there:
+        raise FormatError(file.path, "the weights", f"they are {there:,} numbers, and the settings speak of a model of "
+                          f"{wanted:,} or more; config.json and the weights must be of one model")
+
+
+def filled(model: Any, file: SafeTensors, found: Callable[[str], Array | None]) -> Any:
+    """The model with its parameters set, in eval mode; or FormatError for what is missing or misshapen."""
+    state: dict[str, Array] = {}
+    for name, p in model.named_parameters():
+        x = found(name)
+        if x is None or x.shape != p.shape:
+            problem = "the file has no weights for it" if x is None else f"it is {x.shape} in the file"
+            raise FormatError(file.path, f"parameter {name} {p.shape}", f"{problem}; config.json and the weights must "
+                              "be of one model")
+        state[name] = x
+    Module.load_state_dict(model, state)
+    return model.eval()
