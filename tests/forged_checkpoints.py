@@ -26,7 +26,7 @@ from tinyembed.files import FileReference, write_tree
 from tinyembed.train import checkpoint, fit, load_checkpoint, save_checkpoint
 from tinyembed.train.place import generators_in
 
-FORGED = ("AdamW", "SGD", "Adam, touched", "MT19937", "Philox")
+FORGED = ("AdamW", "SGD, momentum, decay", "Adam, touched", "MT19937", "Philox")
 WAYS = ("model", "model and optimiser", "fit")
 JUNK = [None, True, False, -1, 0, 1, 2**31, 2**62, 10**389, -0.5, 0.5, 1e300, np.nan, np.inf, "", "x", "AdamCatchUp",
         [], (), {}, [1], ["x"], (None, None), {"x": 1}, {1: None}, np.zeros(()), np.zeros(3), np.full((2, 2), np.nan),
@@ -68,7 +68,8 @@ MUST_BE_REFUSED: dict[str, dict[str, list[Any]]] = {
         "run.rows.tags.weight.ids": [lambda x: 0 * x, more], "run.rows.tags.weight.times": [np.float64, negative],
         "run.rows.tags.weight.first": [np.float64, cut], NOW + "model.dropout.rng.has_uint32": [None, 0.5],
         NOW + "model.dropout.rng.state": [{"state": 0, "inc": 0}, []], BEFORE + "state.inc": [1.5, 2**128, -1]},
-    "SGD": {LAW + "tails": [np.float32, np.array(0.0)], LAW + "blocks": [lambda x: x[:0]], LAW + "eye": [more]},
+    "SGD, momentum, decay": {LAW + "tails": [np.float32, np.array(0.0)], LAW + "blocks": [lambda x: x[:0]],
+                             LAW + "eye": [more]},
     "Adam, touched": {STATE + "row_steps": [more, negative, cut, np.int32, None]},
     "MT19937": {BEFORE + "state.pos": [10**6, -1], BEFORE + "state.key": [cut, lambda x: 0 * x, np.float32]},
     "Philox": {BEFORE + "buffer_pos": [10**6, -1], BEFORE + "buffer": [cut]},

@@ -21,6 +21,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from optimisers import EITHER_WAY, SLOW, Variant
 
 import tinyembed as te
 from tinyembed import nn, ops, optim
@@ -66,14 +67,13 @@ def groups(model: Model) -> list[dict[str, Any]]:
             {"params": [*model.tags.parameters(), *model.head.parameters()]}]
 
 
+def driven_by(variant: Variant) -> Callable[[], SimpleNamespace]:
+    return lambda: parts(lambda m: variant(m.parameters()))
+
+
 OPTIMISERS: dict[str, Callable[[], SimpleNamespace]] = {
-    "AdamW": lambda: parts(lambda m: optim.AdamW(m.parameters(), lr=0.02, weight_decay=0.1)),
-    "SGD": lambda: parts(lambda m: optim.SGD(m.parameters(), 0.1, momentum=0.9, weight_decay=0.01, nesterov=True)),
-    "Adagrad": lambda: parts(lambda m: optim.Adagrad(m.parameters(), lr=0.1)),
-    "Adagrad, per row": lambda: parts(lambda m: optim.Adagrad(m.parameters(), lr=0.1, per_row=True)),
-    "RMSprop, momentum": lambda: parts(lambda m: optim.RMSprop(m.parameters(), lr=0.01, momentum=0.9)),
-    "Adam, touched": lambda: parts(lambda m: optim.Adam(m.parameters(), lr=0.02, sparse="touched")),
-    "Adam, dense": lambda: parts(lambda m: optim.Adam(m.parameters(), lr=0.02, weight_decay=0.01)),
+    **{name: driven_by(variant) for name, variant in SLOW.items()},
+    "Adam, touched": driven_by(EITHER_WAY["Adam, touched"]),
     "AdamW, groups": lambda: parts(lambda m: optim.AdamW(groups(m), lr=0.01, betas=(0.9, 0.95))),
     "Adam, max_norm": lambda: parts(lambda m: optim.Adam(m.parameters(), lr=0.02, eps=0), max_norm=0.5),
 }

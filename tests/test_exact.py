@@ -12,48 +12,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from optimisers import DRAWN, EITHER_WAY, SLOW, VARIANTS, one_of
 
 import tinyembed as te
 from tinyembed import nn
-from tinyembed.optim import SGD, Adagrad, Adam, AdamW, RMSprop, cosine, inverse_sqrt, step_decay
+from tinyembed.optim import SGD, Adam, AdamW, RMSprop, cosine, inverse_sqrt, step_decay
 
 ULP = float(np.finfo(np.float32).eps)
 
 
-def one_of(rng, *choices):
-    return choices[rng.integers(len(choices))]
-
-
-def log_uniform(rng, low, high):
-    return float(10 ** rng.uniform(np.log10(low), np.log10(high)))
-
-
-def averages(rng):
-    return {"lr": log_uniform(rng, 1e-4, 0.3), "eps": log_uniform(rng, 1e-12, 1),
-            "betas": one_of(rng, (0.9, 0.999), (0.9, 0.95), (0.8, 0.99), (0.0, 0.999))}
-
-
-OPTIMISERS = {  # name: (class, settings drawn at random)
-    "SGD": (SGD, lambda rng: {"lr": log_uniform(rng, 1e-3, 1)}),
-    "SGD, momentum": (SGD, lambda rng: {"lr": log_uniform(rng, 1e-3, 1), "momentum": one_of(rng, 0.5, 0.9, 0.99)}),
-    "SGD, decay": (SGD, lambda rng: {"lr": log_uniform(rng, 1e-3, 1), "weight_decay": rng.uniform(0, 0.5)}),
-    "SGD, momentum, decay": (SGD, lambda rng: {
-        "lr": log_uniform(rng, 1e-3, 1), "momentum": one_of(rng, 0.5, 0.9, 0.99), "weight_decay": rng.uniform(0, 0.5)}),
-    "SGD, Nesterov, decay": (SGD, lambda rng: {
-        "lr": log_uniform(rng, 1e-3, 1), "momentum": one_of(rng, 0.5, 0.9, 0.99), "nesterov": True,
-        "weight_decay": one_of(rng, 0.0, rng.uniform(0, 0.5))}),
-    "Adam": (Adam, averages),
-    "AdamW": (AdamW, lambda rng: {**averages(rng), "weight_decay": one_of(rng, 0.0, 0.01, rng.uniform(0, 0.5))}),
-    "Adagrad": (Adagrad, lambda rng: {"lr": log_uniform(rng, 1e-3, 1), "eps": log_uniform(rng, 1e-12, 1)}),
-    "Adagrad per row": (Adagrad, lambda rng: {
-        "lr": log_uniform(rng, 1e-3, 1), "eps": log_uniform(rng, 1e-12, 1), "per_row": True}),
-    "RMSprop": (RMSprop, lambda rng: {
-        "lr": log_uniform(rng, 1e-4, 0.1), "eps": log_uniform(rng, 1e-12, 1), "alpha": one_of(rng, 0.9, 0.99)}),
-    "RMSprop, momentum": (RMSprop, lambda rng: {
-        "lr": log_uniform(rng, 1e-4, 0.1), "eps": log_uniform(rng, 1e-12, 1), "alpha": one_of(rng, 0.9, 0.99),
-        "momentum": one_of(rng, 0.5, 0.9)}),
-}
-every_optimiser = pytest.mark.parametrize("name", OPTIMISERS)
+every_optimiser = pytest.mark.parametrize("name", DRAWN)
 
 
 def schedule(rng, T):
@@ -109,11 +77,10 @@ def stored(p, optimiser):
 
 def train(name, seed, dtype, dense, reads=True, sparse="exact"):
     """Run a pattern. Returns the parameter, the optimiser, and the tables that the readers saw, with the last one."""
-    make, settings = OPTIMISERS[name]
-    rng = np.random.default_rng([seed, 1])
+    variant, rng = DRAWN[name], np.random.default_rng([seed, 1])
     table, steps = pattern(seed)
     p = te.Parameter(table.astype(np.float32).astype(dtype))
-    optimiser = make([p], **settings(rng), sparse=sparse)
+    optimiser = variant.make([p], **variant.draw(rng), sparse=sparse)
     seen = []
     for scale, g, read in steps:
         optimiser.scale, g = scale, cast(g, dtype)
@@ -171,11 +138,8 @@ def rng(seed=0):
 
 
 def fixed(name):
-    """An optimiser of this name with settings of everyday use."""
-    make, draw = OPTIMISERS[name]
-    usual = {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.3, "betas": (0.9, 0.999), "eps": 1e-8, "alpha": 0.9}
-    settings = {k: usual.get(k, v) for k, v in draw(rng()).items()}
-    return lambda params, **more: make(params, **{**settings, **more})
+    """What makes an optimiser of this name, with settings of everyday use."""
+    return EITHER_WAY[name]
 
 
 def row_grad(p, ids, seed=0):
@@ -398,21 +362,14 @@ def test_backward_through_a_graph_older_than_a_step_is_refused(name, use):
 
 # --------------------------------------------------------------------------------------- frozen, projected
 
-EVERY_WAY = {**{name: (name, {}) for name in OPTIMISERS},
-             **{f"{name}, touched": (name, {"sparse": "touched"}) for name in OPTIMISERS},
-             "Adam, coupled decay": ("Adam", {"weight_decay": 0.1}),
-             "Adagrad, decay": ("Adagrad", {"weight_decay": 0.1}),
-             "RMSprop, decay": ("RMSprop, momentum", {"weight_decay": 0.1})}
-
 
 @pytest.mark.filterwarnings("ignore:.* takes dense steps")
-@pytest.mark.parametrize("way", EVERY_WAY)
+@pytest.mark.parametrize("way", EITHER_WAY)
 def test_frozen_rows_keep_their_bytes_and_the_others_do_not_notice(way):
     """Against a run in which the test itself puts the frozen rows, and their states, back after every step."""
-    name, options = EVERY_WAY[way]
     p, q = twins()
-    one, two = fixed(name)([p], **options), fixed(name)([q], **options)
-    touched = options.get("sparse") == "touched"
+    one, two = fixed(way)([p]), fixed(way)([q])
+    touched = one.sparse == "touched"
     frozen = np.zeros(8, bool)
     for t in range(120):
         if t % 20 == 10:
@@ -470,9 +427,7 @@ def test_a_projection_comes_before_the_step_on_the_rows_touched(name, sparse):
 
 
 @pytest.mark.parametrize("make, words", [
-    (lambda p: Adam(p, weight_decay=0.1), "decay that passes through Adam's averages"),
-    (lambda p: Adagrad(p, weight_decay=0.1), "decay through Adagrad's sums of squares"),
-    (lambda p: RMSprop(p, weight_decay=0.1, momentum=0.9), "decay through RMSprop's sums of squares"),
+    *((v, v.dense) for v in VARIANTS.values() if v.dense),
     (lambda p: AdamW(p, betas=(0.99, 0.99)), r"betas \(0.99, 0.99\) does not reach the dtype's precision")])
 def test_where_exact_rows_cannot_be_had_the_step_is_dense_and_says_so_once(make, words):
     p, q = twins()
@@ -587,7 +542,7 @@ def test_a_setting_that_changes_in_mid_run_is_respected_or_refused(name, setting
 # ---------------------------------------------------------------------------------------------------- cost
 
 
-@pytest.mark.parametrize("name", ["SGD", "SGD, momentum, decay", "AdamW", "Adagrad", "RMSprop, momentum"])
+@pytest.mark.parametrize("name", [name for name, v in SLOW.items() if not v.dense])
 def test_a_step_costs_what_its_rows_cost(name):
     peaks = []
     for V in (10_000, 1_000_000):
@@ -679,6 +634,6 @@ if __name__ == "__main__":
     print(f"{N} patterns each; float64: |exact - dense| / largest entry; float32: |exact - dense64| in units of\n"
           f"2 |dense32 - dense64| + 4 ulp of the largest entry\n\n{'':24}{'float64':>10}{'(pattern)':>12}"
           f"{'float32':>10}{'(pattern)':>12}")
-    for name in OPTIMISERS:
+    for name in DRAWN:
         (a, i), (b, j) = worst(name, range(N))
         print(f"{name:24}{a * 1e-10:10.1e}{i:12}{b:10.2f}{j:12}", flush=True)

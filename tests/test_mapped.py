@@ -12,21 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from optimisers import SLOW, touched
 
 import tinyembed as te
 from tinyembed import nn
 from tinyembed.files import FileReference, FormatError
 from tinyembed.train import fit, load_checkpoint, save_checkpoint
 
-RULES = {
-    "AdamW": lambda p: te.optim.AdamW(p, lr=0.01, weight_decay=0.1),
-    "AdamW touched": lambda p: te.optim.AdamW(p, lr=0.01, sparse="touched"),
-    "SGD": lambda p: te.optim.SGD(p, lr=0.1),
-    "SGD nesterov": lambda p: te.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=True),
-    "Adagrad": lambda p: te.optim.Adagrad(p, lr=0.1),
-    "Adagrad per row": lambda p: te.optim.Adagrad(p, lr=0.1, per_row=True),
-    "RMSprop": lambda p: te.optim.RMSprop(p, lr=0.01, momentum=0.9),
-}
+RULES = {name: v for name, v in {**SLOW, **touched(SLOW)}.items() if not v.dense}
 V, D = 50, 4
 
 
@@ -264,7 +257,7 @@ def test_an_optimiser_that_was_forgotten_steps_no_more(tmp_path):
 
 def test_settings_that_change_keep_the_values_whenever_the_process_ends(tmp_path):
     table = nn.Embedding.mapped(tmp_path, V, D, seed=1)
-    optimizer = RULES["AdamW"](table.parameters())
+    optimizer = RULES["AdamW"](table.parameters(), lr=0.01)
     train(table, optimizer, batches(0))
     table.flush()
     optimizer.groups[0].weight_decay = 0.05

@@ -9,64 +9,28 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from optimisers import BAD, CLASSES, VARIANTS, adam, numbers_of, public_optimisers
 from tables import rng, row_grad, states, table
 
 import tinyembed as te
 from tinyembed import nn
-from tinyembed.optim import SGD, Adagrad, Adam, AdamW, RMSprop, clip_grad_norm, clip_grad_value
+from tinyembed.optim import SGD, Adam, clip_grad_norm, clip_grad_value
 
-# Independent references: one block of numbers, its states in a dict, t counted by the caller.
-
-
-def sgd(w, g, state, t, lr, momentum=0.0, nesterov=False, weight_decay=0.0):
-    g = g + weight_decay * w
-    buffer = state["b"] = momentum * state.get("b", 0) + g
-    return w - lr * (g + momentum * buffer if nesterov else buffer)
-
-
-def adam(w, g, state, t, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
-    g = g + weight_decay * w
-    state["m"] = betas[0] * state.get("m", 0) + (1 - betas[0]) * g
-    state["v"] = betas[1] * state.get("v", 0) + (1 - betas[1]) * g**2
-    return w - lr * (state["m"] / (1 - betas[0]**t)) / (np.sqrt(state["v"] / (1 - betas[1]**t)) + eps)
-
-
-def adamw(w, g, state, t, lr, weight_decay=0.01, **options):
-    return adam(w - lr * weight_decay * w, g, state, t, lr, **options)
-
-
-def adagrad(w, g, state, t, lr, eps=1e-10, weight_decay=0.0, per_row=False):
-    g = g + weight_decay * w
-    state["s"] = state.get("s", 0) + (np.mean(g**2, -1, keepdims=True) if per_row else g**2)
-    return w - lr * g / (np.sqrt(state["s"]) + eps)
-
-
-def rmsprop(w, g, state, t, lr, alpha=0.99, eps=1e-8, weight_decay=0.0, momentum=0.0):
-    g = g + weight_decay * w
-    state["v"] = alpha * state.get("v", 0) + (1 - alpha) * g**2
-    state["b"] = momentum * state.get("b", 0) + g / (np.sqrt(state["v"]) + eps)
-    return w - lr * state["b"]
-
-
-RULES = {  # name: (optimiser, reference, options)
-    "SGD": (SGD, sgd, {"lr": 0.1}),
-    "SGD with momentum": (SGD, sgd, {"lr": 0.05, "momentum": 0.9}),
-    "SGD with decay": (SGD, sgd, {"lr": 0.1, "weight_decay": 0.1}),
-    "SGD, Nesterov, decay": (SGD, sgd, {"lr": 0.05, "momentum": 0.8, "nesterov": True, "weight_decay": 0.1}),
-    "Adam": (Adam, adam, {"lr": 0.01}),
-    "Adam, other settings": (Adam, adam, {"lr": 0.1, "betas": (0.5, 0.9), "eps": 1e-3}),
-    "Adam without averages": (Adam, adam, {"lr": 0.1, "betas": (0.0, 0.0)}),
-    "Adam, coupled decay": (Adam, adam, {"lr": 0.01, "weight_decay": 0.1}),
-    "AdamW": (AdamW, adamw, {"lr": 0.01}),
-    "AdamW, strong decay": (AdamW, adamw, {"lr": 0.01, "weight_decay": 0.5, "betas": (0.9, 0.95)}),
-    "Adagrad": (Adagrad, adagrad, {"lr": 0.1}),
-    "Adagrad with decay": (Adagrad, adagrad, {"lr": 0.1, "weight_decay": 0.1}),
-    "Adagrad per row": (Adagrad, adagrad, {"lr": 0.1, "per_row": True}),
-    "RMSprop": (RMSprop, rmsprop, {"lr": 0.01}),
-    "RMSprop, momentum, decay": (RMSprop, rmsprop, {"lr": 0.01, "momentum": 0.9, "weight_decay": 0.1, "alpha": 0.9}),
-}
+RULES = {name: (v.make, v.rule, v.settings) for name, v in VARIANTS.items()}
 pytestmark = pytest.mark.filterwarnings("ignore:.* takes dense steps")
 every_rule = pytest.mark.parametrize("name", RULES)
+
+
+# --------------------------------------------------------------------------------------------------------- the registry
+
+
+def test_every_optimiser_is_in_the_registry():
+    """So that no test of optimisers passes one by."""
+    assert set(CLASSES) == public_optimisers()
+    for make in CLASSES:
+        variants = [v for v in VARIANTS.values() if v.make is make]
+        assert any(v.slow for v in variants) and any(v.draw or v.dense for v in variants), make
+        assert set(numbers_of(make)) <= set(BAD), make
 
 
 # ------------------------------------------------------------------------------------------------------- the dense rule
@@ -89,7 +53,7 @@ def test_200_dense_steps_equal_the_reference(name, shape):
     np.testing.assert_allclose(p.data, w, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", [name for name in RULES if "per row" not in name])
+@pytest.mark.parametrize("name", [name for name, v in VARIANTS.items() if v.torch])
 def test_200_dense_steps_equal_torchs(name):
     torch = pytest.importorskip("torch")
     make, _, options = RULES[name]
