@@ -19,7 +19,7 @@ import tinyembed as te
 from tinyembed.files import FormatError, SafeTensors, sparse_safetensors, write_safetensors
 from tinyembed.files.bfloat import narrow, widen
 from tinyembed.files.header import BITS, STORED
-from tinyembed.files.jsontext import most_memory, parse_json
+from tinyembed.files.untrusted import most_memory, parse_json
 
 MB = 1 << 20
 posix = pytest.mark.skipif(os.name != "posix", reason="holes in files, and files replaced while they are mapped")

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .errors import FormatError, short
-from .rows import Path, check_errors, decode, refuse_repeats
+from .errors import FormatError, Path, short
+from .untrusted import check_errors, decode, refuse_repeats
 
 _MAGIC = 793712314
 _SETTINGS = ("dim", "ws", "epoch", "minCount", "neg", "wordNgrams", "loss", "model", "bucket", "minn", "maxn",

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO, NamedTuple
 
 from .errors import FormatError, short
-from .jsontext import MOST, SPARE, is_unicode, most_memory, parse_json
+from .untrusted import MOST, SPARE, is_unicode, most_memory, parse_json
 
 MAX_DIMS = 32  # NumPy 1.26's
 META = "__metadata__"

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-from .errors import FormatError
+from .errors import FormatError, Path
 
 BLOCK = 1 << 18  # small enough for a processor's cache, and for what a block's words and numbers take as objects
 
@@ -22,7 +22,7 @@ class Source:
     consumed  bytes of the content that were given out
     """
 
-    def __init__(self, path: str | os.PathLike[str], progress: bool = False) -> None:
+    def __init__(self, path: Path, progress: bool = False) -> None:
         self.path, self.progress, self.consumed = path, progress, 0
         self._file = open(path, "rb")
         length = os.fstat(self._file.fileno()).st_size

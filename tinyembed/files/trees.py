@@ -27,10 +27,10 @@ from typing import Any
 import numpy as np
 
 from ..core import Array, __version__
-from .errors import FormatError
+from .errors import FormatError, Path
 from .header import META
-from .jsontext import SPARE, is_unicode, parse_json
 from .safetensors import SafeTensors, write_safetensors
+from .untrusted import SPARE, is_unicode, parse_json
 
 LONG = 1000  # strings in a list: as JSON, whose objects are large, they would be refused beside little else
 MOST_BITS = 1300  # of an integer: `parse_json` reads 400 digits
@@ -68,7 +68,7 @@ class FileReference:
             == (os.path.basename(other.file), other.dtype, other.shape, other.offset)
 
 
-def write_tree(path: str | os.PathLike[str], tree: Any, *, kind: str, layout: int) -> None:
+def write_tree(path: Path, tree: Any, *, kind: str, layout: int) -> None:
     """Write a tree of dicts, lists, tuples, None, booleans, numbers, strings and arrays, atomically.
 
     kind      what the file is, in words
@@ -84,7 +84,7 @@ def write_tree(path: str | os.PathLike[str], tree: Any, *, kind: str, layout: in
     write_safetensors(path, tensors, {**found, "crc32": _checksum_of_texts(found)})
 
 
-def read_tree(path: str | os.PathLike[str], pattern: Any, *, kind: str, layout: int) -> tuple[Any, str]:
+def read_tree(path: Path, pattern: Any, *, kind: str, layout: int) -> tuple[Any, str]:
     """The tree that `write_tree` wrote, with arrays of its own, if it has the form of `pattern` (see `check_tree`); and
     the version that wrote it.
 
@@ -121,7 +121,7 @@ def read_tree(path: str | os.PathLike[str], pattern: Any, *, kind: str, layout: 
     return tree, found.get("version", "")
 
 
-def check_tree(path: str | os.PathLike[str], tree: Any, pattern: Any, where: str = "tree") -> None:
+def check_tree(path: Path, tree: Any, pattern: Any, where: str = "tree") -> None:
     """FormatError unless a tree has the form of a pattern:
 
         a type                 a value of it (an int is a float too, a bool no int); object allows anything

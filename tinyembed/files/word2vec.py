@@ -21,11 +21,12 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from .errors import FormatError, short
-from .rows import Array, Path, Rows, check_errors, collect
+from ..core import Array, blocks
+from .errors import FormatError, Path, short
 from .source import Source
+from .untrusted import check_errors
+from .word_rows import Rows, checked, collect, refuse_first, shortest
 from .writing import atomic_write
-from .written import checked, parts, refuse_first, shortest
 
 _HEADER = re.compile(rb"([0-9]{1,15}) ([0-9]{1,15}) ?\r?\n")
 _NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -243,9 +244,10 @@ def write_word2vec(path: Path, words: Iterable[str], vectors: npt.ArrayLike, *, 
         packed = gzip.GzipFile("", "wb", 6, file, mtime=0) if os.fspath(path).endswith(".gz") else None
         if header:
             (packed or file).write(b"%d %d\n" % table.shape)
-        for some, rows in parts(names, table):
-            numbers = _float32(rows, some) if binary else shortest(rows, some)
-            (packed or file).write(b"".join([b"%b %b\n" % (word.encode(), row) for word, row in zip(some, numbers)]))
+        for some in blocks(*table.shape):  # the text of a number may take ten times its bytes
+            numbers = (_float32 if binary else shortest)(table[some], names[some])
+            (packed or file).write(b"".join([b"%b %b\n" % (word.encode(), row)
+                                             for word, row in zip(names[some], numbers)]))
         if packed:
             packed.close()
 
