@@ -88,7 +88,7 @@ def read_tree(path: Path, pattern: Any, *, kind: str, layout: int) -> tuple[Any,
     """The tree that `write_tree` wrote, with arrays of its own, if it has the form of `pattern` (see `check_tree`); and
     the version that wrote it.
 
-    FormatError if it is another kind of file, of a later layout, damaged, or of another form.
+    FormatError if it is another kind of file, of another layout, damaged, or of another form.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -104,9 +104,10 @@ def read_tree(path: Path, pattern: Any, *, kind: str, layout: int) -> tuple[Any,
     number, text = found.get("layout", ""), found.get("tree", "")
     if not (number.isascii() and number.isdecimal() and len(number) < 10):
         raise FormatError(path, "metadata", f"layout is {number!r}, not a number")
-    if int(number) > layout:
-        raise FormatError(path, "metadata", f"written by version {found.get('version')!r} in layout {number}; this "
-                                            f"version reads layouts up to {layout}: update tinyembed")
+    if int(number) != layout:
+        raise FormatError(path, "metadata", f"written in layout {number} by version {found.get('version')!r}; this "
+                          f"version reads layout {layout}: " + ("update tinyembed" if int(number) > layout else
+                          "make the file anew, or read it with that version"))
     if found.pop("crc32", None) != _checksum_of_texts(found):
         raise FormatError(path, "metadata", "the checksum of the structure does not fit: the file is damaged")
     used: set[str] = set()
