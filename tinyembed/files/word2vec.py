@@ -16,6 +16,7 @@ import itertools
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -25,7 +26,7 @@ from ..core import Array, blocks
 from .errors import FormatError, Path, short
 from .source import Source
 from .untrusted import check_errors
-from .word_rows import Rows, checked, collect, refuse_first, shortest
+from .word_rows import Rows, checked, collect, refuse_first, rounded, shortest
 from .writing import atomic_write
 
 _HEADER = re.compile(rb"([0-9]{1,15}) ([0-9]{1,15}) ?\r?\n")
@@ -75,7 +76,8 @@ def read_word2vec(path: Path, *, binary: bool = False, header: bool = True, limi
             source.rewind()
             if header:
                 source.line()
-            return (_binary if binary else _text)(source, declared, width, wanted, kind)
+            found = (_binary if binary else _text)(source, declared, width, wanted)
+            return map(partial(rounded, path, dtype=kind, finite=not binary), found)
 
         return collect(source, rows, wanted if declared else 0, errors)
 
@@ -99,19 +101,18 @@ def _header(source: Source, binary: bool, limit: int | None) -> tuple[int, int]:
 
 # -- text --------------------------------------------------------------------------------------------------------------
 
-def _text(source: Source, declared: int, width: int, wanted: int, dtype: np.dtype[Any]) -> Iterator[Rows]:
+def _text(source: Source, declared: int, width: int, wanted: int) -> Iterator[Rows]:
     """The rows of a text, block by block; declared, width and wanted are 0 where nothing tells."""
-    for number, lines in _as_declared(source, declared, wanted):
+    for number, lines in _wanted_lines(source, declared, wanted):
         lines = [line.removesuffix(b" ") for line in lines]
         width = width or lines[0].count(b" ")
         if not 1 <= width <= _WIDEST:
             raise FormatError(source.path, "line 1", f"{short(lines[0])} has {width:,} spaces, where one stands before "
                               f"each number of a row, 1 to {_WIDEST:,} in all")
-        yield _rows_of_lines(source.path, lines, number, width, declared, dtype)
+        yield _rows_of_lines(source.path, lines, number, width, declared)
 
 
-def _rows_of_lines(path: Path, lines: list[bytes], number: int, width: int, declared: int, dtype: np.dtype[Any]
-                   ) -> Rows:
+def _rows_of_lines(path: Path, lines: list[bytes], number: int, width: int, declared: int) -> Rows:
     """The rows that some lines hold, of which the first is line `number`."""
     def where(row: int) -> str:
         return f"line {number + row}"
@@ -125,7 +126,7 @@ def _rows_of_lines(path: Path, lines: list[bytes], number: int, width: int, decl
     except ValueError:
         _refuse_row(path, words, tokens, width, f"line 1 {'declares' if declared else 'has'} {width:,}", where)
         raise
-    return Rows(list(words), _cast(path, values.reshape(len(lines), width), dtype, where, True), where)
+    return Rows(list(words), values.reshape(len(lines), width), where)
 
 
 def _refuse_row(path: Path, words: Sequence[bytes], tokens: list[list[bytes]], width: int, wanted: str,
@@ -140,7 +141,7 @@ def _refuse_row(path: Path, words: Sequence[bytes], tokens: list[list[bytes]], w
                 raise FormatError(path, where(i), f"{short(token)} is no number") from None
 
 
-def _as_declared(source: Source, declared: int, wanted: int) -> Iterator[tuple[int, list[bytes]]]:
+def _wanted_lines(source: Source, declared: int, wanted: int) -> Iterator[tuple[int, list[bytes]]]:
     """The wanted lines, block by block, with the number of the first one; FormatError if the file has more of them than
     it declares, or fewer."""
     first = after = 2 if declared else 1
@@ -160,13 +161,13 @@ def _as_declared(source: Source, declared: int, wanted: int) -> Iterator[tuple[i
 
 # -- binary ------------------------------------------------------------------------------------------------------------
 
-def _binary(source: Source, declared: int, width: int, wanted: int, dtype: np.dtype[Any]) -> Iterator[Rows]:
+def _binary(source: Source, declared: int, width: int, wanted: int) -> Iterator[Rows]:
     """The rows of the binary form, block by block."""
     data, start, done = b"", source.consumed, 0  # start: where in the file data begins
     while done < wanted:
         block = source.read()
         data += block
-        rows, end = _rows_of_records(source.path, data, start, wanted - done, width, dtype)
+        rows, end = _rows_of_records(data, start, wanted - done, width)
         if rows.words:
             yield rows
         elif not block or len(data) > _LONGEST:
@@ -177,8 +178,7 @@ def _binary(source: Source, declared: int, width: int, wanted: int, dtype: np.dt
         raise FormatError(source.path, f"offset {start}", f"more follows the {declared:,} rows that are declared")
 
 
-def _rows_of_records(path: Path, data: bytes, start: int, most: int, width: int, dtype: np.dtype[Any]
-                     ) -> tuple[Rows, int]:
+def _rows_of_records(data: bytes, start: int, most: int, width: int) -> tuple[Rows, int]:
     """The rows of the records that are whole in `data`, at most so many, and where in it the last one ends.
 
     start   where in the file data begins
@@ -199,17 +199,7 @@ def _rows_of_records(path: Path, data: bytes, start: int, most: int, width: int,
 
     stretches: npt.NDArray[np.void] = np.ndarray((max(len(data) - size + 1, 0),), f"V{size}", data, strides=(1,))
     vectors = stretches[np.array(spaces, int) + 1].view("<f4").reshape(len(words), width)
-    return Rows(words, _cast(path, vectors, dtype, where, False), where), end
-
-
-def _cast(path: Path, values: Array, dtype: np.dtype[Any], where: Callable[[int], str], finite: bool) -> Array:
-    """The numbers of some rows in that dtype; FormatError for one that becomes infinity, or if `finite`, that is it."""
-    with np.errstate(over="ignore"):
-        vectors = values.astype(dtype, copy=False)
-    if finite or dtype == np.float16:
-        for i, j in np.argwhere(np.isinf(vectors) & (finite | np.isfinite(values))).tolist():
-            raise FormatError(path, where(i), f"{values[i, j]} is more than {dtype} can hold")
-    return vectors
+    return Rows(words, vectors, where), end
 
 
 # -- writing -----------------------------------------------------------------------------------------------------------

@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ..core import Array
-from .errors import short
+from .errors import FormatError, Path, short
 from .source import Source
 from .untrusted import decode_all, refuse_repeats
 
@@ -31,6 +31,17 @@ class Rows(NamedTuple):
     words: list[bytes]
     vectors: Array
     where: Callable[[int], str]
+
+
+def rounded(path: Path, rows: Rows, dtype: np.dtype[Any], finite: bool) -> Rows:
+    """The rows with their numbers in that dtype; FormatError for one that becomes infinity, or if `finite`, that is it.
+    """
+    with np.errstate(over="ignore"):
+        vectors = rows.vectors.astype(dtype, copy=False)
+    if finite or dtype == np.float16:
+        for i, j in np.argwhere(np.isinf(vectors) & (finite | np.isfinite(rows.vectors))).tolist():
+            raise FormatError(path, rows.where(i), f"{rows.vectors[i, j]} is more than {dtype} can hold")
+    return rows._replace(vectors=vectors)
 
 
 def collect(source: Source, rows: Callable[[], Iterable[Rows]], expected: int, errors: str) -> tuple[list[str], Array]:
@@ -55,20 +66,20 @@ def _keep(source: Source, rows: Iterable[Rows], expected: int, errors: str, boun
     """Words, a newline between each two; the table (V or more, D), None if that took too much; hashes of all words."""
     kept: list[bytes] = []
     table: Array | None = None
-    hashes, length, whole = array("q"), 0, True
+    hashes, length, keeping = array("q"), 0, True
     for words, vectors, where in rows:
         hashes.extend(map(hash, decode_all(source.path, words, where, errors)))
-        if not whole:
+        if not keeping:
             continue
         kept.append(b"\n".join(words))
         length += len(kept[-1])
-        room = SPARE + (source.consumed if source.size is None else source.size) - length if bounded else 1 << 62
-        room //= vectors[0].nbytes + hashes.itemsize  # how many rows may be kept
         end, D = len(hashes), vectors.shape[1]
-        count = len(table) if table is not None else expected if expected <= room else 0
+        room = SPARE + (source.consumed if source.size is None else source.size) - length if bounded else 1 << 62
+        most = room // (vectors[0].nbytes + hashes.itemsize)  # rows that may be kept
+        count = len(table) if table is not None else expected if expected <= most else 0
         if end > count:
             count = end + end // 8
-        if whole := count <= room:
+        if keeping := count <= most:
             if table is None:
                 table = np.empty((count, D), vectors.dtype)
             elif count > len(table):
