@@ -64,22 +64,12 @@ class SafeTensors(Mapping[str, Array]):
         return places
 
     def _open_shards(self) -> dict[str, Place]:
-        folder, where = os.path.dirname(self.path), "weight_map"
-        index = read_json(self.path)
-        names = index.get(where) if isinstance(index, dict) else None
-        if not isinstance(names, dict) or not all(isinstance(shard, str) for shard in names.values()):
-            raise FormatError(self.path, "the file", "no object weight_map, from the names of tensors to files")
-        shards: dict[str, dict[str, Place]] = {}
+        names, shards = _weight_map(self.path), dict[str, dict[str, Place]]()
         for name, shard in names.items():
             if shard not in shards:
-                if shard in ("", ".", "..") or set(shard) & set("/\\:\0"):
-                    raise FormatError(self.path, where, f"{short(shard)} is not the name of a file in the same folder")
-                file = os.path.join(folder, shard)
-                if not os.path.isfile(file):
-                    raise FormatError(self.path, where, f"the shard {short(shard)} is not in the folder")
-                shards[shard] = self._open(file)
+                shards[shard] = self._open(_beside(self.path, shard))
             if name not in shards[shard]:
-                raise FormatError(self.path, where, f"the shard {short(shard)} has no tensor {short(name)}")
+                raise FormatError(self.path, "weight_map", f"the shard {short(shard)} has no tensor {short(name)}")
         return {name: shards[shard][name] for name, shard in names.items()}
 
     # -- what is there -------------------------------------------------------------------------------------------------
@@ -178,6 +168,25 @@ def _find(path: str) -> str:
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise FormatError(path, "the path", "not a regular file")
     return path
+
+
+def _weight_map(path: str) -> dict[str, str]:
+    """What an index says: the names of tensors, and the file of each."""
+    index = read_json(path)
+    names = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(names, dict) or not all(isinstance(shard, str) for shard in names.values()):
+        raise FormatError(path, "the file", "no object weight_map, from the names of tensors to files")
+    return names
+
+
+def _beside(path: str, shard: str) -> str:
+    """The path of a shard, which lies in the folder of its index and nowhere else."""
+    if shard in ("", ".", "..") or set(shard) & set("/\\:\0"):
+        raise FormatError(path, "weight_map", f"{short(shard)} is not the name of a file in the same folder")
+    file = os.path.join(os.path.dirname(path), shard)
+    if not os.path.isfile(file):
+        raise FormatError(path, "weight_map", f"the shard {short(shard)} is not in the folder")
+    return file
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Array],

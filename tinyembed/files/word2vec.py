@@ -179,10 +179,7 @@ def _binary(source: Source, declared: int, width: int, wanted: int) -> Iterator[
 
 
 def _rows_of_records(data: bytes, start: int, most: int, width: int) -> tuple[Rows, int]:
-    """The rows of the records that are whole in `data`, at most so many, and where in it the last one ends.
-
-    start   where in the file data begins
-    """
+    """The rows of the whole records in `data`, which begins at `start` in the file; and where in it they end."""
     words: list[bytes] = []
     spaces: list[int] = []
     end, size = 0, 4 * width

@@ -34,8 +34,7 @@ class Rows(NamedTuple):
 
 
 def rounded(path: Path, rows: Rows, dtype: np.dtype[Any], finite: bool) -> Rows:
-    """The rows with their numbers in that dtype; FormatError for one that becomes infinity, or if `finite`, that is it.
-    """
+    """Rows with their numbers in that dtype; FormatError for one that becomes infinity, or if `finite`, that is it."""
     with np.errstate(over="ignore"):
         vectors = rows.vectors.astype(dtype, copy=False)
     if finite or dtype == np.float16:
