@@ -419,7 +419,8 @@ def test_a_refused_file_takes_no_more_than_its_size_and_64_mb(tmp_path, data, re
     assert run.returncode == 0, run.stderr
     grown, problem = run.stdout.split(" ", 1)
     assert any(part in problem for part in reason.split("|"))
-    assert len(data) // MB * MB <= int(grown) < len(data) + 64 * MB  # it was read, so that much is to be seen
+    # It was read, so that much is to be seen, but for some pages: Linux counts them in batches.
+    assert len(data) - MB <= int(grown) < len(data) + 64 * MB
 
 
 N = 30_000
