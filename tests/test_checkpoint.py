@@ -413,7 +413,7 @@ def test_files_of_other_kinds_are_refused_and_change_nothing(tmp_path, saved):
     refused(path, run, FormatError, "kind is None, not 'tinyembed checkpoint'")
     tree, _ = format.read(saved)
     write_tree(path, tree, kind=format.KIND, layout=format.LAYOUT + 1)
-    refused(path, run, FormatError, "written by version '0.1.0' in layout 3; .* update tinyembed")
+    refused(path, run, FormatError, "written in layout 3 by version '0.1.0'; .* update tinyembed")
     write_tree(path, {**tree, "more": 1}, kind=format.KIND, layout=format.LAYOUT)
     refused(path, run, FormatError, "has the keys")
     save_checkpoint(path, run.model, run.optimizer)

@@ -19,7 +19,7 @@ import tinyembed as te
 from tinyembed.files import FormatError, SafeTensors, sparse_safetensors, write_safetensors
 from tinyembed.files.bfloat import narrow, widen
 from tinyembed.files.header import BITS, STORED
-from tinyembed.files.jsontext import most_memory, parse_json
+from tinyembed.files.untrusted import most_memory, parse_json
 
 MB = 1 << 20
 posix = pytest.mark.skipif(os.name != "posix", reason="holes in files, and files replaced while they are mapped")
@@ -419,7 +419,8 @@ def test_a_refused_file_takes_no_more_than_its_size_and_64_mb(tmp_path, data, re
     assert run.returncode == 0, run.stderr
     grown, problem = run.stdout.split(" ", 1)
     assert any(part in problem for part in reason.split("|"))
-    assert len(data) // MB * MB <= int(grown) < len(data) + 64 * MB  # it was read, so that much is to be seen
+    # It was read, so that much is to be seen, but for some pages: Linux counts them in batches.
+    assert len(data) - MB <= int(grown) < len(data) + 64 * MB
 
 
 N = 30_000

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-import tinyembed.files.rows
 import tinyembed.files.source
+import tinyembed.files.word_rows
 from tinyembed.files import FormatError, read_word2vec, write_word2vec
 
 FORMS = [{}, {"header": False}, {"binary": True}]
@@ -66,7 +66,7 @@ def with_block(size):
 @given(tables(), st.booleans(), st.sampled_from(["w.vec", "w.vec.gz"]), small_blocks, st.sampled_from([0, 1 << 24]))
 def test_text_is_read_as_it_was_written_to_the_bit(table, header, name, block, spare):
     with tempfile.TemporaryDirectory() as folder, with_block(block).context() as patch:
-        patch.setattr(tinyembed.files.rows, "SPARE", spare)  # without any, files of short numbers are read twice
+        patch.setattr(tinyembed.files.word_rows, "SPARE", spare)  # without any, files of short numbers are read twice
         path = Path(folder, name)
         write_word2vec(path, *table, header=header)
         same(read_word2vec(path, header=header, dtype=table[1].dtype), table)
@@ -341,7 +341,7 @@ COSTLY = {
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_refused_file_takes_no_more_memory_than_its_bytes_and_some(tmp_path, monkeypatch, kind, packed):
     """64 MB are allowed; here it is a fourth of that at most, with files that are the smaller for it."""
-    monkeypatch.setattr(tinyembed.files.rows, "SPARE", MB)
+    monkeypatch.setattr(tinyembed.files.word_rows, "SPARE", MB)
     data, options, complaint = COSTLY[kind]
     path = tmp_path / "x"
     path.write_bytes(gzip.compress(data, 1) if packed else data)
@@ -358,7 +358,7 @@ def test_a_refused_file_takes_no_more_memory_than_its_bytes_and_some(tmp_path, m
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("more", [b"", b"".join(b"x%d 1.%s\n" % (i, b"0" * 300) for i in range(9000))])
 def test_what_grows_in_memory_is_read_twice_and_right(tmp_path, monkeypatch, packed, more):
-    monkeypatch.setattr(tinyembed.files.rows, "SPARE", 0)
+    monkeypatch.setattr(tinyembed.files.word_rows, "SPARE", 0)
     (tmp_path / "x").write_bytes(gzip.compress(MANY + more, 1) if packed else MANY + more)
     names, vectors = read_word2vec(tmp_path / "x", header=False)
     assert names == [f"w{i}" for i in range(60_000)] + [f"x{i}" for i in range(9000)][:len(more)]

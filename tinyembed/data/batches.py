@@ -1,21 +1,23 @@
 """Documents split for training and for judging, and a stream of ids cut into batches for a language model."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 Ids = npt.NDArray[np.int64]
+Documents = npt.NDArray[np.integer] | Sequence[int] | Sequence[npt.NDArray[np.integer]]
 
 
-def split_documents(
-    documents: Sequence[str], held_out: float = 0.1, rng: np.random.Generator | None = None
-) -> tuple[list[str], list[str]]:
+def split_documents(documents: Sequence[str], held_out: float = 0.1, rng: np.random.Generator | None = None
+                    ) -> tuple[list[str], list[str]]:
     """Split texts into those to train on and those to judge by.
 
-    documents: the texts; each goes to one side as a whole.
-    held_out: the fraction to set aside, 0 <= held_out < 1, measured in characters, not in documents.
-    rng: decides which texts are set aside; None for `np.random.default_rng(0)`, the same split every time.
+    documents  the texts; each goes to one side as a whole
+    held_out   the fraction to set aside, 0 <= held_out < 1, measured in characters, not in documents
+    rng        decides which texts are set aside; None for `np.random.default_rng(0)`, the same split every time
 
     Returns (train, held_out), each in the order of `documents`. Equal texts go to the same side together, so no text
     that is judged by has been trained on; texts that are merely alike are not noticed. The texts are gone through in
@@ -57,12 +59,12 @@ def split_documents(
 class NextTokenBatches:
     """Batches of windows and their next tokens, cut anew from a stream of ids in each epoch.
 
-    ids_per_document: a sequence of 1-D integer arrays, joined end to end, or one such array. Windows run across the
-        joints: end each document with an id such as that of `<end>` if the model is to see where one ends.
-    window: T, the number of ids in a window.
-    batch_size: B, the number of windows in a batch.
-    rng: shuffles; None keeps the order of the stream and the offset 0, as fits held-out text.
-    drop_last: leave out a last batch with fewer than B windows.
+    ids_per_document  a sequence of 1-D integer arrays, joined end to end, or one such array. Windows run across the
+                      joints: end each document with an id such as that of `<end>` if the model is to see where one ends
+    window            T, the number of ids in a window
+    batch_size        B, the number of windows in a batch
+    rng               shuffles; None keeps the order of the stream and the offset 0, as fits held-out text
+    drop_last         leave out a last batch with fewer than B windows
 
     A window at p is x = stream[p : p+T], y = stream[p+1 : p+T+1]. Iterating is one epoch and yields
 
@@ -87,14 +89,8 @@ class NextTokenBatches:
     [[3 4 5]] [[4 5 6]]
     """
 
-    def __init__(
-        self,
-        ids_per_document: npt.NDArray[np.integer] | Sequence[int] | Sequence[npt.NDArray[np.integer]],
-        window: int,
-        batch_size: int,
-        rng: np.random.Generator | None = None,
-        drop_last: bool = False,
-    ) -> None:
+    def __init__(self, ids_per_document: Documents, window: int, batch_size: int,
+                 rng: np.random.Generator | None = None, drop_last: bool = False) -> None:
         for name, value in (("window", window), ("batch_size", batch_size)):
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
                 raise TypeError(f"{name} must be an integer, got {value!r}")
@@ -108,9 +104,7 @@ class NextTokenBatches:
         # N - 1 ids have a next one. With rng, leave at least T - 1 of them to move the first window about.
         self.windows = (N - 1) // T if rng is None else max(1, (N - T) // T)
         if len(self) == 0:
-            raise ValueError(
-                f"drop_last leaves no batch: {self.windows} windows do not fill a batch of {self.batch_size}"
-            )
+            raise ValueError(f"drop_last leaves no batch: {self.windows} windows do not fill a batch of {batch_size}")
 
     def __len__(self) -> int:
         """Give the number of batches in an epoch."""
@@ -124,13 +118,11 @@ class NextTokenBatches:
             spare = len(self.stream) - 1 - self.windows * T
             starts = self.rng.permutation(starts + self.rng.integers(spare + 1))
         for first in range(0, len(self) * B, B):
-            positions = starts[first : first + B, None] + np.arange(T)  # (B, T)
+            positions = starts[first:first + B, None] + np.arange(T)  # (B, T)
             yield self.stream[positions], self.stream[positions + 1]
 
 
-def _stream(
-    ids_per_document: npt.NDArray[np.integer] | Sequence[int] | Sequence[npt.NDArray[np.integer]],
-) -> Ids:
+def _stream(ids_per_document: Documents) -> Ids:
     """Join the documents into one int64 array, or refuse what is not ids."""
     one_array = isinstance(ids_per_document, np.ndarray) and ids_per_document.ndim == 1
     one_stream = one_array or all(isinstance(item, (int, np.integer)) for item in ids_per_document)

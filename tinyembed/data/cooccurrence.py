@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..core import Array
+from ..core import Array, blocks
 
 PIECE = 1 << 17  # words that are counted together: their pairs, not those of the text, are in memory
 
@@ -42,8 +42,8 @@ def cooccurrences(text: Iterable[tuple[Array, Array]], V: int, window: int) -> C
     merged = np.zeros(0, np.int64), np.zeros(0)
     waiting: list[tuple[Array, Array]] = []
     for ids, sentences in text:
-        for start in range(0, len(ids), PIECE):
-            waiting.append(_count(ids, sentences, start, min(start + PIECE, len(ids)), V, window))
+        for piece in blocks(len(ids), entries=PIECE):
+            waiting.append(_count(ids, sentences, piece.start, piece.stop, V, window))
             if sum(len(keys) for keys, _ in waiting) >= len(merged[0]):
                 merged, waiting = _merge([merged, *waiting]), []
     keys, counts = _merge([merged, *waiting])
@@ -90,5 +90,5 @@ class CooccurrenceBatches:
 
     def __iter__(self) -> Iterator[Cooccurrences]:
         order = self.rng.permutation(len(self.X.counts))
-        for start in range(0, len(order), self.size):
-            yield Cooccurrences(*(a[order[start:start + self.size]] for a in self.X))
+        for some in blocks(len(order), entries=self.size):
+            yield Cooccurrences(*(a[order[some]] for a in self.X))

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..text import simple_preprocess
 
+Roots = Iterable[str | os.PathLike[str]] | None
 _NOT_LIBRARY = {"test", "tests", "idle_test", "site-packages", "dist-packages"}  # folders that are left out
 _TOPICS = "pydoc_data/topics.py"  # a dict from each topic of help() to its text
 # A doctest's example is code and its answer: it ends at the first blank line, as doctest itself has it.
@@ -25,11 +26,11 @@ _RULE = re.compile(r"^[ \t]*[-=~^*+#_|][-=~^*+#_| \t]{2,}$", re.MULTILINE)  # un
 _BLANK_LINES = re.compile(r"\n\s*\n")
 
 
-def python_docs(roots: Iterable[str | os.PathLike[str]] | None = None) -> list[str]:
+def python_docs(roots: Roots = None) -> list[str]:
     """Collect the English prose of Python's own documentation as a list of documents.
 
-    roots: folders or zip files that hold a standard library; None for the one of the Python that runs. A module that
-    is in two of them is read from the first.
+    roots  folders or zip files that hold a standard library; None for the one of the Python that runs. A module that
+           is in two of them is read from the first
 
     A document is one topic of `help()` (from `pydoc_data`) or all docstrings of one module, its classes and functions,
     in the order of the source, without doctest examples and the rules under headings. Modules come sorted by path, so
@@ -47,7 +48,7 @@ def python_docs(roots: Iterable[str | os.PathLike[str]] | None = None) -> list[s
     return documents or _nothing(roots)
 
 
-def python_docstrings(roots: Iterable[str | os.PathLike[str]] | None = None) -> list[tuple[str, str]]:
+def python_docstrings(roots: Roots = None) -> list[tuple[str, str]]:
     """Collect (name, docstring) of the functions, classes and methods of Python's own library, sorted by module.
 
     Names are dotted, such as "json.dumps"; roots and errors are those of `python_docs`, and so is what is left out.
@@ -81,14 +82,13 @@ def paragraphs(path: str | os.PathLike[str] | None = None) -> list[list[str]]:
 
 
 def _nothing(roots: Any) -> Any:
-    raise FileNotFoundError(
-        f"no documentation found in {list(map(str, _standard_library() if roots is None else roots))}: this Python may "
-        "come without its source files. Pass roots=[...] with a folder or zip file that holds a standard library, or "
-        "use a list of texts of your own instead"
-    )
+    places = list(map(str, _standard_library() if roots is None else roots))
+    raise FileNotFoundError(f"no documentation found in {places}: this Python may come without its source files. Pass "
+                            "roots=[...] with a folder or zip file that holds a standard library, or use a list of "
+                            "texts of your own instead")
 
 
-def _sources(roots: Iterable[str | os.PathLike[str]] | None) -> Iterator[tuple[str, bytes]]:
+def _sources(roots: Roots) -> Iterator[tuple[str, bytes]]:
     """The modules of all roots; of those that are in two, the first."""
     if isinstance(roots, (str, os.PathLike)):
         raise TypeError(f"roots takes a list of folders or zip files, got {roots!r} alone: write [{roots!r}]")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core import Array
+from ..core import Array, blocks
 
 BLOCK = 16  # S: words that are scored against the same surroundings
 BLOCKS = 128  # B at most
@@ -114,7 +114,7 @@ class WindowBatches:
 
     def __iter__(self) -> Iterator[Windows]:
         """Go through one epoch."""
-        size, before = self.words, self.given
+        before = self.given
         for ids, sentences in self.text:
             stays = self.rng.random(len(ids)) < self.keep[ids]
             ids, sentences = ids[stays], sentences[stays]
@@ -123,10 +123,9 @@ class WindowBatches:
                 has_neighbour = as_next.copy()
                 has_neighbour[1:] |= as_next[:-1]
                 ids, sentences = ids[has_neighbour], sentences[has_neighbour]
-            for start in range(0, len(ids), size):
-                stop = min(start + size, len(ids))
-                self.given += stop - start
-                yield self._cut(ids, sentences, start, stop)
+            for batch in blocks(len(ids), entries=self.words):
+                self.given += batch.stop - batch.start
+                yield self._cut(ids, sentences, batch.start, batch.stop)
         if self.given == before:
             yield self._cut(np.zeros(1, np.int64), np.zeros(1, np.int64), 0, 0)
 

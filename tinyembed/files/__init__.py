@@ -3,12 +3,11 @@
 from ..core import FileReference
 from .errors import FormatError, short
 from .fasttext import FastTextFile, read_fasttext
-from .jsontext import is_unicode, read_json
 from .projector import write_projector
-from .rows import refuse_repeats
 from .safetensors import SafeTensors, sparse_safetensors, write_safetensors
 from .source import Source
 from .trees import check_tree, read_tree, write_tree
+from .untrusted import is_unicode, read_json, refuse_repeats
 from .word2vec import read_word2vec, write_word2vec
 from .writing import atomic_write
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import reprlib
 
+Path = str | os.PathLike[str]
+
 
 class FormatError(ValueError):
     """A file is not what its format demands. Nothing was made of it.
@@ -17,7 +19,7 @@ class FormatError(ValueError):
     words.vec, line 3: 2 numbers, where the first line has 3
     """
 
-    def __init__(self, path: str | os.PathLike[str], where: str, problem: str) -> None:
+    def __init__(self, path: Path, where: str, problem: str) -> None:
         super().__init__(f"{os.fspath(path)}, {where}: {problem}")
         self.path, self.where, self.problem = os.fspath(path), where, problem
 

@@ -20,19 +20,24 @@ import struct
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .errors import FormatError, short
-from .rows import Path, check_errors, decode, refuse_repeats
+from .errors import FormatError, Path, short
+from .untrusted import check_errors, decode, refuse_repeats
 
 _MAGIC = 793712314
 _SETTINGS = ("dim", "ws", "epoch", "minCount", "neg", "wordNgrams", "loss", "model", "bucket", "minn", "maxn",
              "lrUpdateRate", "t")
+_FIELDS = ("magic", "version", *_SETTINGS, "entries", "words", "labels", "tokens", "pruned")
 _LOSSES = ("hs", "ns", "softmax", "ova")  # 1 to 4
 _MODELS = ("cbow", "sg", "sup")  # 1 to 3
 _HEAD, _COUNT_AND_TYPE, _MATRIX = struct.Struct("<14id3i2q"), struct.Struct("<qb"), struct.Struct("<B2q")
+_RANGES = {"version": (4, 11, 12), "dim": (8, 1, 1 << 24), "loss": (32, 1, 4), "model": (36, 1, 3),
+           "bucket": (40, 0, 1 << 31), "tokens": (76, 0, 1 << 63)}  # offset, least, most
 _LONGEST = 1 << 16  # bytes of a word
 
 
@@ -82,15 +87,13 @@ def read_fasttext(path: Path, *, errors: str = "strict") -> FastTextFile:
     with open(path, "rb") as file:
         settings, V, labels, ntokens = _head(path, file.read(_HEAD.size), os.fstat(file.fileno()).st_size)
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            def entries() -> Iterator[tuple[str, int, int, int]]:
-                return _entries(path, data, V, V + labels, errors)
-
+            entries = partial(_entries, path, data, V, V + labels, errors)
             hashes, counts, end = array("q"), array("q"), 0
             for name, count, _, end in entries():  # noqa: B007  # the names are kept when all is known to be good
                 hashes.append(hash(name))
                 counts.append(count)
-            dim, outputs = int(settings["dim"]), labels if settings["model"] == "sup" else V
-            input, end = _matrix(path, data, end, "input", V + int(settings["bucket"]), dim)
+            dim, outputs = settings["dim"], labels if settings["model"] == "sup" else V
+            input, end = _matrix(path, data, end, "input", V + settings["bucket"], dim)
             output, end = _matrix(path, data, end, "output", outputs, dim)
             if end < len(data):
                 raise FormatError(path, f"offset {end}", f"{len(data) - end:,} bytes follow the last matrix")
@@ -100,24 +103,29 @@ def read_fasttext(path: Path, *, errors: str = "strict") -> FastTextFile:
     return FastTextFile(settings, names[:V], numbers[:V], names[V:], numbers[V:], ntokens, input, output)
 
 
-def _head(path: Path, head: bytes, size: int) -> tuple[dict[str, int | float | str], int, int, int]:
-    """Settings, and the numbers of words, labels and tokens."""
+def _head(path: Path, head: bytes, size: int) -> tuple[dict[str, Any], int, int, int]:
+    """Settings, and the numbers of words, labels and tokens, from the first bytes of a file of `size` bytes."""
     if head[:4] != _MAGIC.to_bytes(4, "little"):
         raise FormatError(path, "offset 0", f"begins with {head[:4]!r}: no fastText model, or gzip'd, or from before "
                           "May 2017, and then fastText of that time can print its vectors")
     if size < _HEAD.size:
         raise FormatError(path, f"offset {size}", f"the file ends here, and its head at {_HEAD.size}")
-    _, version, *values, entries, V, labels, ntokens, pruned = _HEAD.unpack(head)
-    settings: dict[str, int | float | str] = dict(zip(_SETTINGS, values))
-    for offset, name, value, least, most in (
-            (4, "version", version, 11, 12), (8, "dim", values[0], 1, 1 << 24), (32, "loss", values[6], 1, 4),
-            (36, "model", values[7], 1, 3), (40, "bucket", values[8], 0, 1 << 31), (76, "tokens", ntokens, 0, 1 << 63)):
-        if not least <= value <= most:
-            raise FormatError(path, f"offset {offset}", f"{name} is {value}, which is not from {least} to {most}")
-    settings.update(loss=_LOSSES[values[6] - 1], model=_MODELS[values[7] - 1])
-    if version == 11 and settings["model"] == "sup":
+    fields = dict(zip(_FIELDS, _HEAD.unpack(head)))
+    _check_head(path, fields, size)
+    settings = {name: fields[name] for name in _SETTINGS}
+    settings.update(loss=_LOSSES[fields["loss"] - 1], model=_MODELS[fields["model"] - 1])
+    if fields["version"] == 11 and settings["model"] == "sup":
         settings["maxn"] = 0
-    if entries != V + labels or V < 1 or labels < (settings["model"] == "sup"):
+    return settings, fields["words"], fields["labels"], fields["tokens"]
+
+
+def _check_head(path: Path, fields: dict[str, Any], size: int) -> None:
+    """FormatError for numbers that no such file has, and for more entries than there are bytes for."""
+    for name, (offset, least, most) in _RANGES.items():
+        if not least <= (value := fields[name]) <= most:
+            raise FormatError(path, f"offset {offset}", f"{name} is {value}, which is not from {least} to {most}")
+    entries, V, labels, pruned = (fields[name] for name in ("entries", "words", "labels", "pruned"))
+    if entries != V + labels or V < 1 or labels < (_MODELS[fields["model"] - 1] == "sup"):
         raise FormatError(path, "offset 64", f"{entries} entries, {V} words, {labels} labels: these do not add up, or "
                           "some are missing")
     if pruned != -1:
@@ -125,7 +133,6 @@ def _head(path: Path, head: bytes, size: int) -> tuple[dict[str, int | float | s
                           "the model that it was made from")
     if entries * (_COUNT_AND_TYPE.size + 2) > size - _HEAD.size:
         raise FormatError(path, "offset 64", f"{entries:,} entries, and only {size - _HEAD.size:,} bytes follow")
-    return settings, V, labels, ntokens
 
 
 def _entries(path: Path, data: mmap.mmap, V: int, number: int, errors: str) -> Iterator[tuple[str, int, int, int]]:

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO, NamedTuple
 
 from .errors import FormatError, short
-from .jsontext import MOST, SPARE, is_unicode, most_memory, parse_json
+from .untrusted import MOST, SPARE, is_unicode, most_memory, parse_json
 
 MAX_DIMS = 32  # NumPy 1.26's
 META = "__metadata__"
@@ -44,42 +44,47 @@ def read_header(path: str, file: BinaryIO, size: int) -> tuple[dict[str, str], d
 
     Nothing is allocated on the header's word: its length and every offset are held against the bytes that are there.
     """
-    first = file.read(8)
-    n = int.from_bytes(first, "little")
-    if size < 8 or n > size - 8 or n > MOST:
-        raise FormatError(path, "offset 0", f"{size} bytes, where the header's length alone takes 8" if size < 8 else
-                          "a zip archive, such as torch.save (around a pickle) and np.savez make; no safetensors file"
-                          if first[:4] == b"PK\3\4" else
-                          f"a header of {n:,} bytes, where {size - 8:,} follow: no safetensors file, or one cut short"
-                          if n > size - 8 else
-                          f"the header's length is {n:,} bytes; the format allows {MOST:,}")
-    data = file.read(n)
-    if data[:1] != b"{":
-        raise FormatError(path, "offset 8", f"the header begins with {data[:1]!r}, not with b'{{'")
+    n = _length(path, file.read(8), size)
+    header = _parsed(path, file.read(n), size)
+    metadata = header.pop(META, {})
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+        raise FormatError(path, META, f"{short(metadata)} where an object of strings stands")
+    places = sorted(((name, _place(path, name, entry, 8 + n)) for name, entry in header.items()),
+                    key=lambda item: (item[1].begin, item[1].end))
+    _refuse_holes(path, places, 8 + n, size)
+    return metadata, dict(places)
 
+
+def _length(path: str, first: bytes, size: int) -> int:
+    """The length of the header's JSON, from the first 8 bytes of a file of `size` bytes."""
+    n = int.from_bytes(first, "little")
+    if size < 8:
+        problem = f"{size} bytes, where the header's length alone takes 8"
+    elif n <= min(size - 8, MOST):
+        return n
+    elif first[:4] == b"PK\3\4":
+        problem = "a zip archive, such as torch.save (around a pickle) and np.savez make; no safetensors file"
+    elif n > size - 8:
+        problem = f"a header of {n:,} bytes, where {size - 8:,} follow: no safetensors file, or one cut short"
+    else:
+        problem = f"the header's length is {n:,} bytes; the format allows {MOST:,}"
+    raise FormatError(path, "offset 0", problem)
+
+
+def _parsed(path: str, data: bytes, size: int) -> dict[str, Any]:
+    """The header's JSON: an object, in which all numbers are whole."""
     def whole(text: str) -> int:
         if not text.isdigit() or int(text) >= 2**63:  # "-0" is no digit either
             raise FormatError(path, "the header", f"{short(text)} where whole numbers from 0 to 2^63 - 1 stand")
         return int(text)
 
-    header = parse_json(path, "the header", data, size + SPARE, whole)
-    metadata = header.pop(META, {})
-    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
-        raise FormatError(path, META, f"{short(metadata)} where an object of strings stands")
-    places = sorted((_place(path, name, entry, 8 + n) for name, entry in header.items()), key=lambda item: item[1][3:])
-    end, before = 8 + n, "the header"
-    for name, place in places:
-        if place.begin != end:
-            raise FormatError(path, f"tensor {short(name)}", f"begins at byte {place.begin:,} of the file, where "
-                              f"{before} ends at {end:,}: {'a hole' if place.begin > end else 'they overlap'}")
-        end, before = place.end, short(name)
-    if end != size:
-        raise FormatError(path, f"offset {min(end, size):,}", f"the tensors end at byte {end:,}, the file at {size:,}: "
-                          + ("cut short" if end > size else "something follows them"))
-    return metadata, dict(places)
+    if data[:1] != b"{":
+        raise FormatError(path, "offset 8", f"the header begins with {data[:1]!r}, not with b'{{'")
+    header: dict[str, Any] = parse_json(path, "the header", data, size + SPARE, whole)
+    return header
 
 
-def _place(path: str, name: str, entry: Any, start: int) -> tuple[str, Place]:
+def _place(path: str, name: str, entry: Any, start: int) -> Place:
     """One entry of the header, checked by itself; `start` is where offset 0 is in the file."""
     def refuse(problem: str) -> FormatError:
         return FormatError(path, f"tensor {short(name)}", problem)
@@ -102,7 +107,20 @@ def _place(path: str, name: str, entry: Any, start: int) -> tuple[str, Place]:
     if bits != 8 * (offsets[1] - offsets[0]):
         raise refuse(f"shape {short(shape)} of {code} takes {bits / 8:,.10g} bytes, data_offsets {short(offsets)} have "
                      f"{offsets[1] - offsets[0]:,}")
-    return name, Place(path, code, tuple(shape), start + offsets[0], start + offsets[1])
+    return Place(path, code, tuple(shape), start + offsets[0], start + offsets[1])
+
+
+def _refuse_holes(path: str, places: list[tuple[str, Place]], end: int, size: int) -> None:
+    """FormatError unless the tensors lie end to end, from the header's end to the file's."""
+    before = "the header"
+    for name, place in places:
+        if place.begin != end:
+            raise FormatError(path, f"tensor {short(name)}", f"begins at byte {place.begin:,} of the file, where "
+                              f"{before} ends at {end:,}: {'a hole' if place.begin > end else 'they overlap'}")
+        end, before = place.end, short(name)
+    if end != size:
+        raise FormatError(path, f"offset {min(end, size):,}", f"the tensors end at byte {end:,}, the file at {size:,}: "
+                          + ("cut short" if end > size else "something follows them"))
 
 
 def header_bytes(entries: Mapping[str, tuple[str, tuple[int, ...]]], metadata: Mapping[str, str] | None = None,

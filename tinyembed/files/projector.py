@@ -16,10 +16,10 @@ from typing import BinaryIO
 
 import numpy.typing as npt
 
-from .errors import short
-from .rows import Path
+from ..core import blocks
+from .errors import Path, short
+from .word_rows import checked, refuse_characters, shortest
 from .writing import atomic_write
-from .written import checked, parts, refuse_characters, shortest
 
 _PARTING = "\t\n\r"
 
@@ -57,8 +57,8 @@ def write_projector(folder: Path, words: Iterable[str], vectors: npt.ArrayLike,
             raise ValueError(f"word {short(name)} at position {names.index(name)} is blank: it would be passed over")
 
     def write(file: BinaryIO) -> None:
-        for some, rows in parts(names, table):
-            file.write(b"".join([row + b"\n" for row in shortest(rows, some, b"\t")]))
+        for rows in blocks(*table.shape):  # the text of a number may take ten times its bytes
+            file.write(b"".join([row + b"\n" for row in shortest(table[rows], names[rows], b"\t")]))
 
     atomic_write(os.path.join(folder, "vectors.tsv"), write)
     atomic_write(os.path.join(folder, "metadata.tsv"), "".join([line + "\n" for line in lines]).encode())

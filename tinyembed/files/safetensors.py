@@ -9,11 +9,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..core import Array, as_ids
+from ..core import Array, as_ids, blocks
 from .bfloat import narrow, widen
-from .errors import FormatError, short
+from .errors import FormatError, Path, short
 from .header import STORED, Place, header_bytes, read_header
-from .jsontext import read_json
+from .untrusted import read_json
 from .writing import atomic_write
 
 CHUNK = 1 << 20  # bytes written at once
@@ -44,7 +44,7 @@ class SafeTensors(Mapping[str, Array]):
     (SafeTensors('...model.safetensors', 1 tensor), {'format': 'pt'}, (3, 2), [[4.0, 5.0], [0.0, 1.0]])
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = _find(os.fspath(path))
         self.metadata: dict[str, str] = {}
         self._maps: dict[str, Any] = {}
@@ -64,22 +64,12 @@ class SafeTensors(Mapping[str, Array]):
         return places
 
     def _open_shards(self) -> dict[str, Place]:
-        folder, where = os.path.dirname(self.path), "weight_map"
-        index = read_json(self.path)
-        names = index.get(where) if isinstance(index, dict) else None
-        if not isinstance(names, dict) or not all(isinstance(shard, str) for shard in names.values()):
-            raise FormatError(self.path, "the file", "no object weight_map, from the names of tensors to files")
-        shards: dict[str, dict[str, Place]] = {}
+        names, shards = _weight_map(self.path), dict[str, dict[str, Place]]()
         for name, shard in names.items():
             if shard not in shards:
-                if shard in ("", ".", "..") or set(shard) & set("/\\:\0"):
-                    raise FormatError(self.path, where, f"{short(shard)} is not the name of a file in the same folder")
-                file = os.path.join(folder, shard)
-                if not os.path.isfile(file):
-                    raise FormatError(self.path, where, f"the shard {short(shard)} is not in the folder")
-                shards[shard] = self._open(file)
+                shards[shard] = self._open(_beside(self.path, shard))
             if name not in shards[shard]:
-                raise FormatError(self.path, where, f"the shard {short(shard)} has no tensor {short(name)}")
+                raise FormatError(self.path, "weight_map", f"the shard {short(shard)} has no tensor {short(name)}")
         return {name: shards[shard][name] for name, shard in names.items()}
 
     # -- what is there -------------------------------------------------------------------------------------------------
@@ -180,7 +170,26 @@ def _find(path: str) -> str:
     return path
 
 
-def write_safetensors(path: str | os.PathLike[str], tensors: Mapping[str, Array],
+def _weight_map(path: str) -> dict[str, str]:
+    """What an index says: the names of tensors, and the file of each."""
+    index = read_json(path)
+    names = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(names, dict) or not all(isinstance(shard, str) for shard in names.values()):
+        raise FormatError(path, "the file", "no object weight_map, from the names of tensors to files")
+    return names
+
+
+def _beside(path: str, shard: str) -> str:
+    """The path of a shard, which lies in the folder of its index and nowhere else."""
+    if shard in ("", ".", "..") or set(shard) & set("/\\:\0"):
+        raise FormatError(path, "weight_map", f"{short(shard)} is not the name of a file in the same folder")
+    file = os.path.join(os.path.dirname(path), shard)
+    if not os.path.isfile(file):
+        raise FormatError(path, "weight_map", f"the shard {short(shard)} is not in the folder")
+    return file
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, Array],
                       metadata: Mapping[str, str] | None = None, dtypes: Mapping[str, str] | None = None) -> None:
     """Write arrays by name: whole or not at all (`atomic_write`), the same bytes for the same input.
 
@@ -208,7 +217,7 @@ def write_safetensors(path: str | os.PathLike[str], tensors: Mapping[str, Array]
     def write(file: BinaryIO) -> None:
         file.write(begin)
         for name in order:
-            for piece in _pieces(np.asarray(tensors[name])):
+            for piece in _pieces(np.atleast_1d(np.asarray(tensors[name]))):
                 stored = narrow(piece) if codes[name] == "BF16" else piece
                 file.write(stored.astype(STORED[codes[name]], copy=False).tobytes())
         if file.tell() != length:
@@ -217,7 +226,7 @@ def write_safetensors(path: str | os.PathLike[str], tensors: Mapping[str, Array]
     atomic_write(path, write)
 
 
-def sparse_safetensors(path: str | os.PathLike[str], entries: Mapping[str, tuple[str, tuple[int, ...]]],
+def sparse_safetensors(path: Path, entries: Mapping[str, tuple[str, tuple[int, ...]]],
                        metadata: Mapping[str, str] | None = None) -> None:
     """Make a file of zeros that takes no room on the disk, where the file system can, to be filled through a mapping.
 
@@ -261,13 +270,9 @@ def _code(name: str, array: Any, wanted: str | None) -> str:
 
 
 def _pieces(array: Array) -> Iterator[Array]:
-    """The array in C order, in views of at most CHUNK bytes."""
-    if array.ndim == 0 or array.nbytes <= CHUNK:
-        yield array
-    elif array[0].nbytes > CHUNK:
+    """The array in C order, in views of at most CHUNK bytes; a row that is longer goes by its own rows."""
+    if array[:1].nbytes > CHUNK:
         for row in array:
             yield from _pieces(row)
     else:
-        step = CHUNK // array[0].nbytes
-        for i in range(0, len(array), step):
-            yield array[i:i + step]
+        yield from (array[rows] for rows in blocks(len(array), array[:1].nbytes, CHUNK))

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-from .errors import FormatError
+from .errors import FormatError, Path
 
 BLOCK = 1 << 18  # small enough for a processor's cache, and for what a block's words and numbers take as objects
 
@@ -22,7 +22,7 @@ class Source:
     consumed  bytes of the content that were given out
     """
 
-    def __init__(self, path: str | os.PathLike[str], progress: bool = False) -> None:
+    def __init__(self, path: Path, progress: bool = False) -> None:
         self.path, self.progress, self.consumed = path, progress, 0
         self._file = open(path, "rb")
         length = os.fstat(self._file.fileno()).st_size
@@ -56,6 +56,27 @@ class Source:
     def lines(self) -> Iterator[bytes]:
         """The lines that are left, with their ends; one of more than a MiB comes in pieces."""
         return iter(lambda: self.line(1 << 20), b"")
+
+    def whole_lines(self, number: int, longest: int) -> Iterator[tuple[int, list[bytes]]]:
+        """The lines that are left, without their ends, block by block, with the number of the block's first one; the
+        next has this number. FormatError for a line that does not end, or not within a block and `longest` bytes."""
+        tail = b""
+        while block := self.read():
+            cut = block.rfind(b"\n")
+            if cut < 0:
+                tail += block
+                if len(tail) > longest:
+                    raise FormatError(self.path, f"line {number}", f"has not ended after {len(tail):,} bytes")
+                continue
+            whole, tail = tail + block[:cut], block[cut + 1:]
+            lines = whole.split(b"\n")
+            if b"\r" in whole:
+                lines = [line.removesuffix(b"\r") for line in lines]
+            yield number, lines
+            number += len(lines)
+        if tail:
+            raise FormatError(self.path, f"line {number}", "the file ends within this line, so digits may be missing: "
+                              "get the file again, or if all is there, end the line")
 
     def _take(self, read: Any, most: int) -> bytes:
         try:

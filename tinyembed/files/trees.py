@@ -26,16 +26,16 @@ from typing import Any
 import numpy as np
 
 from ..core import Array, FileReference, Record, __version__
-from .errors import FormatError
+from .errors import FormatError, Path
 from .header import META
-from .jsontext import SPARE, is_unicode, parse_json
 from .safetensors import SafeTensors, write_safetensors
+from .untrusted import SPARE, is_unicode, parse_json
 
 LONG = 1000  # strings in a list: as JSON, whose objects are large, they would be refused beside little else
 MOST_BITS = 1300  # of an integer: `parse_json` reads 400 digits
 
 
-def write_tree(path: str | os.PathLike[str], tree: Any, *, kind: str, layout: int) -> None:
+def write_tree(path: Path, tree: Any, *, kind: str, layout: int) -> None:
     """Write a tree of dicts, lists, tuples, None, booleans, numbers, strings and arrays, atomically.
 
     kind      what the file is, in words
@@ -51,11 +51,11 @@ def write_tree(path: str | os.PathLike[str], tree: Any, *, kind: str, layout: in
     write_safetensors(path, tensors, {**found, "crc32": _checksum_of_texts(found)})
 
 
-def read_tree(path: str | os.PathLike[str], pattern: Any, *, kind: str, layout: int) -> tuple[Any, str]:
+def read_tree(path: Path, pattern: Any, *, kind: str, layout: int) -> tuple[Any, str]:
     """The tree that `write_tree` wrote, with arrays of its own, if it has the form of `pattern` (see `check_tree`); and
     the version that wrote it.
 
-    FormatError if it is another kind of file, of a later layout, damaged, or of another form.
+    FormatError if it is another kind of file, of another layout, damaged, or of another form.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -71,9 +71,10 @@ def read_tree(path: str | os.PathLike[str], pattern: Any, *, kind: str, layout: 
     number, text = found.get("layout", ""), found.get("tree", "")
     if not (number.isascii() and number.isdecimal() and len(number) < 10):
         raise FormatError(path, "metadata", f"layout is {number!r}, not a number")
-    if int(number) > layout:
-        raise FormatError(path, "metadata", f"written by version {found.get('version')!r} in layout {number}; this "
-                                            f"version reads layouts up to {layout}: update tinyembed")
+    if int(number) != layout:
+        raise FormatError(path, "metadata", f"written in layout {number} by version {found.get('version')!r}; this "
+                          f"version reads layout {layout}: " + ("update tinyembed" if int(number) > layout else
+                          "make the file anew, or read it with that version"))
     if found.pop("crc32", None) != _checksum_of_texts(found):
         raise FormatError(path, "metadata", "the checksum of the structure does not fit: the file is damaged")
     used: set[str] = set()
@@ -88,7 +89,7 @@ def read_tree(path: str | os.PathLike[str], pattern: Any, *, kind: str, layout: 
     return tree, found.get("version", "")
 
 
-def check_tree(path: str | os.PathLike[str], tree: Any, pattern: Any, where: str = "tree") -> None:
+def check_tree(path: Path, tree: Any, pattern: Any, where: str = "tree") -> None:
     """FormatError unless a tree has the form of a pattern:
 
         a type                 a value of it (an int is a float too, a bool no int); object allows anything

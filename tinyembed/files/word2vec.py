@@ -15,17 +15,19 @@ import gzip
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from .errors import FormatError, short
-from .rows import Array, Path, Rows, check_errors, collect
+from ..core import Array, blocks
+from .errors import FormatError, Path, short
 from .source import Source
+from .untrusted import check_errors
+from .word_rows import Rows, checked, collect, refuse_first, rounded, shortest
 from .writing import atomic_write
-from .written import checked, parts, refuse_first, shortest
 
 _HEADER = re.compile(rb"([0-9]{1,15}) ([0-9]{1,15}) ?\r?\n")
 _NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -74,7 +76,8 @@ def read_word2vec(path: Path, *, binary: bool = False, header: bool = True, limi
             source.rewind()
             if header:
                 source.line()
-            return (_records if binary else _lines)(source, declared, width, wanted, kind)
+            found = (_binary if binary else _text)(source, declared, width, wanted)
+            return map(partial(rounded, path, dtype=kind, finite=not binary), found)
 
         return collect(source, rows, wanted if declared else 0, errors)
 
@@ -98,49 +101,18 @@ def _header(source: Source, binary: bool, limit: int | None) -> tuple[int, int]:
 
 # -- text --------------------------------------------------------------------------------------------------------------
 
-def _lines(source: Source, declared: int, width: int, wanted: int, dtype: np.dtype[Any]) -> Iterator[Rows]:
+def _text(source: Source, declared: int, width: int, wanted: int) -> Iterator[Rows]:
     """The rows of a text, block by block; declared, width and wanted are 0 where nothing tells."""
-    line = first = 2 if declared else 1
-    for lines in _whole_lines(source, first):
+    for number, lines in _wanted_lines(source, declared, wanted):
+        lines = [line.removesuffix(b" ") for line in lines]
         width = width or lines[0].count(b" ")
         if not 1 <= width <= _WIDEST:
             raise FormatError(source.path, "line 1", f"{short(lines[0])} has {width:,} spaces, where one stands before "
                               f"each number of a row, 1 to {_WIDEST:,} in all")
-        rest = first + wanted - line if wanted else len(lines)
-        if some := lines[:rest]:
-            yield _rows(source.path, some, line, width, declared, dtype)
-            line += len(some)
-        if len(lines) > rest and wanted == declared:
-            raise FormatError(source.path, f"line {line}", f"a row more than the {declared:,} that line 1 declares")
-        if wanted != declared and line == first + wanted:
-            return
-    if line == first or (declared and line < first + wanted):
-        raise FormatError(source.path, f"line {line}", f"the file ends after {line - first:,} rows" + (
-            f", where line 1 declares {declared:,}" if declared else ""))
+        yield _rows_of_lines(source.path, lines, number, width, declared)
 
 
-def _whole_lines(source: Source, number: int) -> Iterator[list[bytes]]:
-    """The lines of each block, without their ends; the first one has this number."""
-    tail = b""
-    while block := source.read():
-        cut = block.rfind(b"\n")
-        if cut < 0:
-            tail += block
-            if len(tail) > _LONGEST:
-                raise FormatError(source.path, f"line {number}", f"has not ended after {len(tail):,} bytes")
-            continue
-        whole, tail = tail + block[:cut], block[cut + 1:]
-        lines = whole.split(b"\n")
-        if b"\r" in whole:
-            lines = [line.removesuffix(b"\r") for line in lines]
-        yield [line.removesuffix(b" ") for line in lines]
-        number += len(lines)
-    if tail:
-        raise FormatError(source.path, f"line {number}", "the file ends within this line, so digits may be missing: "
-                          "get the file again, or if all is there, end the line")
-
-
-def _rows(path: Path, lines: list[bytes], number: int, width: int, declared: int, dtype: np.dtype[Any]) -> Rows:
+def _rows_of_lines(path: Path, lines: list[bytes], number: int, width: int, declared: int) -> Rows:
     """The rows that some lines hold, of which the first is line `number`."""
     def where(row: int) -> str:
         return f"line {number + row}"
@@ -152,60 +124,79 @@ def _rows(path: Path, lines: list[bytes], number: int, width: int, declared: int
             raise ValueError  # float() alone would take 1_0, inf, and other blanks around a number
         values = np.fromiter(map(float, itertools.chain.from_iterable(tokens)), np.float64, width * len(lines))
     except ValueError:
-        for i, (word, row) in enumerate(zip(words, tokens)):
-            if len(row) != width:
-                raise FormatError(path, where(i), f"{len(row):,} numbers follow {short(word)}, where line 1 "
-                                  f"{'declares' if declared else 'has'} {width:,}: one space (byte 0x20) stands before "
-                                  "each number, and none in a word") from None
-            for token in row:
-                if not _NUMBER.fullmatch(token):
-                    raise FormatError(path, where(i), f"{short(token)} is no number") from None
+        _refuse_row(path, words, tokens, width, f"line 1 {'declares' if declared else 'has'} {width:,}", where)
         raise
-    return Rows(list(words), _cast(path, values.reshape(len(lines), width), dtype, where, True), where)
+    return Rows(list(words), values.reshape(len(lines), width), where)
+
+
+def _refuse_row(path: Path, words: Sequence[bytes], tokens: list[list[bytes]], width: int, wanted: str,
+                where: Callable[[int], str]) -> None:
+    """FormatError for the first row that is not a word and `width` numbers."""
+    for i, (word, row) in enumerate(zip(words, tokens)):
+        if len(row) != width:
+            raise FormatError(path, where(i), f"{len(row):,} numbers follow {short(word)}, where {wanted}: one space "
+                              "(byte 0x20) stands before each number, and none in a word") from None
+        for token in row:
+            if not _NUMBER.fullmatch(token):
+                raise FormatError(path, where(i), f"{short(token)} is no number") from None
+
+
+def _wanted_lines(source: Source, declared: int, wanted: int) -> Iterator[tuple[int, list[bytes]]]:
+    """The wanted lines, block by block, with the number of the first one; FormatError if the file has more of them than
+    it declares, or fewer."""
+    first = after = 2 if declared else 1
+    end = first + wanted if wanted else 1 << 62  # the number of the line after the last that is wanted
+    for number, lines in source.whole_lines(first, _LONGEST):
+        if number < end:
+            yield number, lines[:end - number]
+        after = number + len(lines)
+        if after > end and wanted == declared:
+            raise FormatError(source.path, f"line {end}", f"a row more than the {declared:,} that line 1 declares")
+        if after >= end and wanted != declared:
+            return
+    if after == first or (declared and after < end):
+        raise FormatError(source.path, f"line {after}", f"the file ends after {after - first:,} rows" + (
+            f", where line 1 declares {declared:,}" if declared else ""))
 
 
 # -- binary ------------------------------------------------------------------------------------------------------------
 
-def _records(source: Source, declared: int, width: int, wanted: int, dtype: np.dtype[Any]) -> Iterator[Rows]:
+def _binary(source: Source, declared: int, width: int, wanted: int) -> Iterator[Rows]:
     """The rows of the binary form, block by block."""
-    data, start, done, size = b"", source.consumed, 0, 4 * width  # start: where in the file data begins
+    data, start, done = b"", source.consumed, 0  # start: where in the file data begins
     while done < wanted:
         block = source.read()
         data += block
-        words: list[bytes] = []
-        spaces: list[int] = []
-        end = 0
-        for _ in range(wanted - done):
-            space = data.find(b" ", end)
-            if not 0 <= space < len(data) - size:
-                break
-            words.append(data[end:space].removeprefix(b"\n"))  # which ends the record before, if anything does
-            spaces.append(space)
-            end = space + 1 + size
-
-        def where(row: int, start: int = start, words: list[bytes] = words, spaces: list[int] = spaces) -> str:
-            return f"offset {start + spaces[row] - len(words[row])}"
-
-        if words:
-            stretches: npt.NDArray[np.void] = np.ndarray((len(data) - size + 1,), f"V{size}", data, strides=(1,))
-            vectors = stretches[np.array(spaces) + 1].view("<f4").reshape(len(words), width)
-            yield Rows(words, _cast(source.path, vectors, dtype, where, False), where)
+        rows, end = _rows_of_records(data, start, wanted - done, width)
+        if rows.words:
+            yield rows
         elif not block or len(data) > _LONGEST:
             raise FormatError(source.path, f"offset {start}", f"row {done + 1:,} of {declared:,} is not whole: " + (
                 "no space comes after its word" if block else "the file ends within it"))
-        data, start, done = data[end:], start + end, done + len(words)
+        data, start, done = data[end:], start + end, done + len(rows.words)
     if wanted == declared and (data + source.read() + source.read()).removeprefix(b"\n"):
         raise FormatError(source.path, f"offset {start}", f"more follows the {declared:,} rows that are declared")
 
 
-def _cast(path: Path, values: Array, dtype: np.dtype[Any], where: Callable[[int], str], finite: bool) -> Array:
-    """The numbers of some rows in that dtype; FormatError for one that becomes infinity, or if `finite`, that is it."""
-    with np.errstate(over="ignore"):
-        vectors = values.astype(dtype, copy=False)
-    if finite or dtype == np.float16:
-        for i, j in np.argwhere(np.isinf(vectors) & (finite | np.isfinite(values))).tolist():
-            raise FormatError(path, where(i), f"{values[i, j]} is more than {dtype} can hold")
-    return vectors
+def _rows_of_records(data: bytes, start: int, most: int, width: int) -> tuple[Rows, int]:
+    """The rows of the whole records in `data`, which begins at `start` in the file; and where in it they end."""
+    words: list[bytes] = []
+    spaces: list[int] = []
+    end, size = 0, 4 * width
+    for _ in range(most):
+        space = data.find(b" ", end)
+        if not 0 <= space < len(data) - size:
+            break
+        words.append(data[end:space].removeprefix(b"\n"))  # which ends the record before, if anything does
+        spaces.append(space)
+        end = space + 1 + size
+
+    def where(row: int) -> str:
+        return f"offset {start + spaces[row] - len(words[row])}"
+
+    stretches: npt.NDArray[np.void] = np.ndarray((max(len(data) - size + 1, 0),), f"V{size}", data, strides=(1,))
+    vectors = stretches[np.array(spaces, int) + 1].view("<f4").reshape(len(words), width)
+    return Rows(words, vectors, where), end
 
 
 # -- writing -----------------------------------------------------------------------------------------------------------
@@ -243,9 +234,10 @@ def write_word2vec(path: Path, words: Iterable[str], vectors: npt.ArrayLike, *, 
         packed = gzip.GzipFile("", "wb", 6, file, mtime=0) if os.fspath(path).endswith(".gz") else None
         if header:
             (packed or file).write(b"%d %d\n" % table.shape)
-        for some, rows in parts(names, table):
-            numbers = _float32(rows, some) if binary else shortest(rows, some)
-            (packed or file).write(b"".join([b"%b %b\n" % (word.encode(), row) for word, row in zip(some, numbers)]))
+        for some in blocks(*table.shape):  # the text of a number may take ten times its bytes
+            numbers = (_float32 if binary else shortest)(table[some], names[some])
+            (packed or file).write(b"".join([b"%b %b\n" % (word.encode(), row)
+                                             for word, row in zip(names[some], numbers)]))
         if packed:
             packed.close()
 

@@ -13,12 +13,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import BinaryIO
 
+from .errors import Path
 
-def atomic_write(path: str | os.PathLike[str], data: bytes | Callable[[BinaryIO], object]) -> None:
+
+def atomic_write(path: Path, data: bytes | Callable[[BinaryIO], object]) -> None:
     """Write a file so that whatever interrupts it, `path` holds either its old bytes or all of the new ones.
 
-    path: the file to write, in a folder that exists; a symbolic link is followed, an old file's permissions are kept.
-    data: the bytes, or a function that is given the open binary file and writes them.
+    path  the file to write, in a folder that exists; a symbolic link is followed, an old file's permissions are kept
+    data  the bytes, or a function that is given the open binary file and writes them
 
     The bytes go to a temporary file in the same folder, are forced to disk (fsync), and take the old file's place in
     one step (rename); then the folder is forced to disk, where the system can. If anything is raised on the way,

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..core import Array
-from .correlation import Correlation
 from .neighbours import cosines, exact_cosines, nearest, slack
-from .questions import Pairs, Questions, evaluate_word_analogies, evaluate_word_pairs
-from .table import Key, VectorTable
+from .questions import evaluate_word_analogies, evaluate_word_pairs
+from .table import Key, VectorTable, listed
 
 
 class KeyedVectors(VectorTable):
@@ -51,9 +50,7 @@ class KeyedVectors(VectorTable):
         >>> KeyedVectors(keys=["a", "b"], vectors=np.eye(2)).get_mean_vector(["a", "b"], [3, -1])
         array([ 0.75, -0.25])
         """
-        if isinstance(keys, str):
-            raise TypeError(f"expected a list of keys, got the string {keys!r}, of which each letter would be a key")
-        keys = list(keys)
+        keys = listed(keys)
         weights = np.ones(len(keys)) if weights is None else np.asarray(weights, np.float64)
         if not keys or weights.shape != (len(keys),):
             raise ValueError(f"a mean takes at least one key, and a weight for each; got {len(keys)} keys and "
@@ -178,17 +175,8 @@ class KeyedVectors(VectorTable):
 
     # -- judging -------------------------------------------------------------------------------------------------------
 
-    def evaluate_word_analogies(self, analogies: Questions, restrict_vocab: int | None = 300000,
-                                case_insensitive: bool = True, dummy4unknown: bool = False
-                                ) -> tuple[float, list[dict[str, Any]]]:
-        """Accuracy on questions "a is to b as c is to what"; see `vectors.evaluate_word_analogies`."""
-        return evaluate_word_analogies(self, analogies, restrict_vocab, case_insensitive, dummy4unknown)
-
-    def evaluate_word_pairs(self, pairs: Pairs, delimiter: str = "\t", encoding: str = "utf8",
-                            restrict_vocab: int | None = 300000, case_insensitive: bool = True,
-                            dummy4unknown: bool = False) -> tuple[Correlation, Correlation, float]:
-        """Correlation with people's judgement of pairs of words; see `vectors.evaluate_word_pairs`."""
-        return evaluate_word_pairs(self, pairs, delimiter, encoding, restrict_vocab, case_insensitive, dummy4unknown)
+    evaluate_word_analogies = evaluate_word_analogies
+    evaluate_word_pairs = evaluate_word_pairs
 
 
 def _unit(vector: Array) -> Array:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array
+from ..core import Array, blocks
 
 CHUNK = 1 << 22  # scores that are computed together: of one query, those of 4 million rows
 BLOCK = 1 << 13  # rows that are looked at together, whose numbers a cache holds
@@ -26,10 +26,10 @@ def row_norms(vectors: Array) -> Array:
     array([5., 0.], dtype=float32)
     """
     norms = np.empty(len(vectors), _working(vectors))
-    for a in range(0, len(vectors), BLOCK):
-        rows = vectors[a:a + BLOCK].astype(np.float64)
+    for some in blocks(len(vectors), entries=BLOCK):
+        rows = vectors[some].astype(np.float64)
         with np.errstate(over="ignore"):  # beyond float32: infinity, which the caller refuses
-            norms[a:a + BLOCK] = np.sqrt(np.einsum("nd,nd->n", rows, rows))
+            norms[some] = np.sqrt(np.einsum("nd,nd->n", rows, rows))
     return norms
 
 
@@ -58,10 +58,10 @@ def exact_cosines(vectors: Array, ids: Array, query: Array) -> Array:
         vectors (V, D), ids (n,), query (D,) -> (n,)
     """
     scores = np.empty(len(ids))
-    for a in range(0, len(ids), BLOCK):
-        rows = vectors[ids[a:a + BLOCK]].astype(np.float64)
+    for some in blocks(len(ids), entries=BLOCK):
+        rows = vectors[ids[some]].astype(np.float64)
         norms = np.sqrt((rows * rows).sum(1))
-        scores[a:a + BLOCK] = (rows * query).sum(1) / np.where(norms == 0, 1, norms)
+        scores[some] = (rows * query).sum(1) / np.where(norms == 0, 1, norms)
     return scores
 
 
@@ -86,12 +86,13 @@ def nearest(vectors: Array, norms: Array, queries: Array, k: int, start: int = 0
     best = [(np.zeros(0, np.int64), np.zeros(0, _working(vectors)))] * len(queries)
     floors = [-np.inf] * len(queries)
     for first, scores in cosines(vectors, norms, queries, start, stop):
-        for q, a in product(range(len(queries)), range(0, scores.shape[1], BLOCK)):
-            block = scores[q, a:a + BLOCK]
+        for q, some in product(range(len(queries)), blocks(scores.shape[1], entries=BLOCK)):
+            block = scores[q, some]
             hits = np.flatnonzero(block >= floors[q])
             if not hits.size:
                 continue
-            ids, values = np.concatenate((best[q][0], hits + (first + a))), np.concatenate((best[q][1], block[hits]))
+            ids = np.concatenate((best[q][0], hits + (first + some.start)))
+            values = np.concatenate((best[q][1], block[hits]))
             if ids.size > k:
                 floors[q] = float(np.partition(values, -k)[-k]) - margin
                 kept = values >= floors[q]

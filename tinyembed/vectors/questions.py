@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core import blocks
 from ..files import Source
 from .correlation import Correlation, pearson, spearman
 from .neighbours import nearest
@@ -67,8 +68,8 @@ def evaluate_word_analogies(wv: Any, analogies: Questions, restrict_vocab: int |
 
 def _answers(wv: Any, questions: list[list[int]], stop: int | None) -> Iterator[list[str]]:
     """For each question, rows of (a, b, c): the keys nearest to b - a + c, three for a, b, c themselves, five more."""
-    for start in range(0, len(questions), 256):
-        rows = np.array(questions[start:start + 256])
+    for some in blocks(len(questions), entries=256):
+        rows = np.array(questions[some])
         units = wv.vectors[rows].astype(np.float64)
         units /= np.maximum(wv.norms[rows], np.finfo(np.float32).tiny)[:, :, None]
         queries = units[:, 1] - units[:, 0] + units[:, 2]

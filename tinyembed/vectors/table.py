@@ -226,11 +226,16 @@ def _table(vectors: Any) -> Array:
     return table
 
 
-def _checked_keys(keys: Iterable[Any]) -> list[Any]:
-    """A list of distinct strings and integers."""
+def listed(keys: Iterable[Any]) -> list[Any]:
+    """A list of keys; TypeError for a string, of which each letter would be a key."""
     if isinstance(keys, str):
         raise TypeError(f"expected a list of keys, got the string {keys!r}, of which each letter would be a key")
-    keys = [int(key) if isinstance(key, np.integer) else key for key in keys]
+    return list(keys)
+
+
+def _checked_keys(keys: Iterable[Any]) -> list[Any]:
+    """A list of distinct strings and integers."""
+    keys = [int(key) if isinstance(key, np.integer) else key for key in listed(keys)]
     seen: set[Any] = set()
     for i, key in enumerate(keys):
         if type(key) not in (str, int):

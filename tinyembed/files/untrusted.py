@@ -1,24 +1,32 @@
-"""JSON out of files that nobody vouches for: nothing in it is read two ways, and its size in memory is bounded first.
+"""JSON and words from untrusted files: strict, and with their memory bounded first.
 
 A few characters of JSON become many bytes of Python objects: `[]` an object of 56 bytes, a key and its value some
 200. So what the objects can take at most is reckoned from four counts of the bytes, before any object is made.
+
+A word must be UTF-8, not empty, and stand there once. As strings, all words would take many times the bytes that they
+have in the file. So a reader first keeps a 64-bit hash of each, and the strings when the file is known to be good.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from array import array
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
-from .errors import FormatError, short
+import numpy as np
+
+from .errors import FormatError, Path, short
 
 SPARE = 32 << 20  # bytes that reading a file may take beyond the file's own size
 MOST = 100_000_000  # bytes of JSON; the limit of safetensors
 
 
-def read_json(path: str | os.PathLike[str], spare: int = SPARE) -> Any:
+# -- JSON --------------------------------------------------------------------------------------------------------------
+
+def read_json(path: Path, spare: int = SPARE) -> Any:
     """What the file's JSON says; see parse_json. FormatError for what is no JSON, and for more than 100 MB of it.
 
     spare   bytes of memory that reading may take beyond the file's size
@@ -31,8 +39,7 @@ def read_json(path: str | os.PathLike[str], spare: int = SPARE) -> Any:
     return parse_json(path, "the file", data, size + spare)
 
 
-def parse_json(path: str | os.PathLike[str], where: str, data: bytes, room: int,
-               numbers: Callable[[str], Any] | None = None) -> Any:
+def parse_json(path: Path, where: str, data: bytes, room: int, numbers: Callable[[str], Any] | None = None) -> Any:
     """What the JSON in `data` says, as json.loads would, or a FormatError(path, where, …).
 
     room      refuse text whose objects could take more memory than this many bytes
@@ -90,3 +97,52 @@ def is_unicode(text: str) -> bool:
         return text.isascii() or bool(text.encode("utf-8"))
     except UnicodeEncodeError:
         return False
+
+
+# -- words -------------------------------------------------------------------------------------------------------------
+
+def check_errors(errors: str) -> None:
+    """ValueError unless a reader knows this way with words that are not UTF-8."""
+    if errors not in ("strict", "replace", "ignore", "backslashreplace"):
+        raise ValueError(f"errors must be 'strict', 'replace', 'ignore' or 'backslashreplace', got {errors!r}")
+
+
+def decode(path: Path, word: bytes, where: str, errors: str) -> str:
+    """A word as a string; FormatError if it is empty or not UTF-8."""
+    try:
+        if name := word.decode("utf-8", errors):
+            return name
+    except UnicodeDecodeError:
+        raise FormatError(path, where, f"the word {short(word)} is not UTF-8: get the file again, or have such words "
+                          "mended with errors='replace', 'ignore' or 'backslashreplace'") from None
+    raise FormatError(path, where, "the word is empty")
+
+
+def decode_all(path: Path, words: list[bytes], where: Callable[[int], str], errors: str) -> list[str]:
+    """Words as strings, all at once if nothing is wrong with them; where(i) is the place of word i."""
+    try:
+        names = b"\n".join(words).decode("utf-8", errors).split("\n")
+    except UnicodeDecodeError:
+        names = []
+    if len(names) == len(words) and "" not in names:
+        return names
+    for i, word in enumerate(words):
+        if b"\n" in word:
+            raise FormatError(path, where(i), f"the word {short(word)} has a newline in it")
+    return [decode(path, word, where(i), errors) for i, word in enumerate(words)]
+
+
+def refuse_repeats(path: Path, hashes: array[int], words: Callable[[], Iterable[tuple[str, str]]]) -> None:
+    """FormatError for a word that stands there twice.
+
+    hashes  of all words; sorted in place, for want of memory
+    words   called if two hashes are equal, it gives each word and its place once more
+    """
+    order = np.frombuffer(hashes, np.int64)
+    order.sort()
+    twice, seen = set(order[1:][order[1:] == order[:-1]].tolist()), dict[str, str]()
+    for word, place in words() if twice else ():
+        if hash(word) in twice:
+            if word in seen:
+                raise FormatError(path, place, f"the word {short(word)} stands at {seen[word]} already")
+            seen[word] = place
