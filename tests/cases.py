@@ -100,13 +100,16 @@ class Case:
 
     def calls(self, sides: tuple[int, ...] = SIDES) -> st.SearchStrategy[tuple[tuple[Any, ...], dict[str, Any]]]:
         """Arguments and options, drawn by hypothesis."""
-        def drawn(draw: Any) -> Any:
-            return self.draw(Draw(lambda low, high: draw(st.integers(low, high)), sides))
-        return st.composite(drawn)()
+        return _calls(self, sides)
 
     def sample(self, seed: int, sides: tuple[int, ...] = SIDES) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Arguments and options, drawn from a seed."""
         return self.draw(Draw(random.Random(seed).randint, sides))
+
+
+@st.composite  # once: it reads the source of what it is given, which takes longer than a draw
+def _calls(draw: Any, case: Case, sides: tuple[int, ...]) -> Any:
+    return case.draw(Draw(lambda low, high: draw(st.integers(low, high)), sides))
 
 
 CASES: dict[str, Case] = {}

@@ -23,7 +23,7 @@ from tinyembed.text import Vocabulary
 from tinyembed.train import load_checkpoint, save_checkpoint
 from tinyembed.vectors import KeyedVectors
 
-N = 20_000  # rows: enough bytes for a kill to hit
+N = 5_000  # rows: enough bytes for a kill to hit
 WORDS = [f"word{i}" for i in range(N)]
 
 

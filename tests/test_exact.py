@@ -4,6 +4,7 @@
 """
 
 import copy
+import functools
 import sys
 import tracemalloc
 import warnings
@@ -33,6 +34,7 @@ def schedule(rng, T):
                   lambda s: float(jumps[s]), lambda s: float(zeros[s]))
 
 
+@functools.lru_cache(1)  # the runs of one pattern follow one another
 def pattern(seed):
     """(table, [(scale, gradient or None, whether someone reads)]): Zipf or uniform ids, gaps, bursts, empty batches,
     dense gradients in between, sizes of gradients over twelve decades."""
@@ -96,37 +98,35 @@ def train(name, seed, dtype, dense, reads=True, sparse="exact"):
 
 
 def distances(name, seed):
-    """(float64, float32) errors of the rows run in units of what is allowed: above 1 the property is broken."""
+    """(float64, float32) errors of the rows run in units of what is allowed: above 1 the property is broken. And what
+    the float32 run would go on from, if it was looked at and if it was not."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # none of these may fall back
         rows64, dense64 = train(name, seed, np.float64, False)[2], train(name, seed, np.float64, True)[2]
-        rows32, dense32 = train(name, seed, np.float32, False)[2], train(name, seed, np.float32, True)[2]
+        *looked_at, rows32 = train(name, seed, np.float32, False)
+        dense32 = train(name, seed, np.float32, True)[2]
+        *alone, _ = train(name, seed, np.float32, False, reads=False)
     largest = max(np.abs(w).max() for w in dense64)
     far = [np.abs(a - b).max() for a, b in zip(rows64, dense64)]
     far32 = [np.abs(a - b).max() / (2 * np.abs(c - b).max() + 4 * ULP * largest)
              for a, b, c in zip(rows32, dense64, dense32)]
     assert all(np.isfinite(w).all() for w in (*rows64, *rows32))
-    return max(far) / largest / 1e-10, max(far32)
+    return max(far) / largest / 1e-10, max(far32), stored(*looked_at), stored(*alone)
 
 
 def worst(name, patterns):
     """((float64, its pattern), (float32, its pattern)): the worst of the patterns."""
-    found = [(*distances(name, seed), seed) for seed in patterns]
+    found = [(*distances(name, seed)[:2], seed) for seed in patterns]
     return max((a, seed) for a, _, seed in found), max((b, seed) for _, b, seed in found)
 
 
 @every_optimiser
 @given(seed=st.integers(0, 2**32 - 1))
 def test_rows_that_are_behind_are_where_the_dense_optimiser_has_them(name, seed):
-    double, single = distances(name, seed)
+    """And a run that was looked at is the run that was not."""
+    double, single, looked_at, alone = distances(name, seed)
     assert double <= 1 and single <= 1
-
-
-@every_optimiser
-@given(seed=st.integers(0, 2**32 - 1))
-def test_a_run_that_was_looked_at_is_the_run_that_was_not(name, seed):
-    looked_at, alone = (train(name, seed, np.float32, False, reads)[:2] for reads in (True, False))
-    assert stored(*looked_at) == stored(*alone)
+    assert looked_at == alone
 
 
 # --------------------------------------------------------------------------------------------------- twins

@@ -64,14 +64,14 @@ def test_the_bigram_is_a_distribution_and_learns_pairs(next_token):
     assert next_token.bigram_perplexity(uniform[:15000], uniform[15000:], 7) == pytest.approx(7, rel=0.01)
 
 
-def test_help_explains_every_flag(next_token, tmp_path):
+def test_help_explains_every_flag(next_token, example_here):
     assert all(action.help for action in next_token.arguments()._actions)
-    assert "--text" in example("next_token.py", "--help", cwd=tmp_path)
+    code, printed, _ = example_here("next_token", "--help")
+    assert code == 0 and "--text" in printed
 
 
 @pytest.mark.parametrize("flags", [["--prompt", ""], ["--vocab", "2"], ["--steps", "-5"], ["--save", "no/folder.png"],
                                    ["--text", "missing.txt"]])
-def test_bad_flags_are_refused_before_anything_is_trained(flags, tmp_path):
-    run = subprocess.run([sys.executable, ROOT / "examples" / "next_token.py", *flags], cwd=tmp_path, timeout=60,
-                         capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    assert run.returncode == 2 and "Traceback" not in run.stderr and "error:" in run.stderr
+def test_bad_flags_are_refused_before_anything_is_trained(flags, example_here):
+    code, _, errors = example_here("next_token", *flags)
+    assert code == 2 and "error:" in errors

@@ -181,7 +181,7 @@ def test_words_that_are_not_utf_8_have_a_way_out():
 
 
 MB = 1 << 20
-MANY = [(f"w{i}", 1, 0) for i in range(60_000)]
+MANY = [(f"w{i}", 1, 0) for i in range(15_000)]
 
 
 @pytest.mark.parametrize("data", [
@@ -192,7 +192,7 @@ def test_a_refused_model_takes_little_memory(data):
     tracemalloc.start()
     try:
         refusal(data)
-        assert tracemalloc.get_traced_memory()[1] < len(data) + 8 * MB
+        assert tracemalloc.get_traced_memory()[1] < len(data) + MB // 2
     finally:
         tracemalloc.stop()
 

@@ -23,24 +23,31 @@ import os, resource, signal, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 import killed_saves
-write, read = killed_saves.WRITERS[{name!r}]
-path = Path({path!r})
-write(path, 1)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size // 2, resource.RLIM_INFINITY))
-try:
-    write(path, 2)
-except OSError as error:
-    print(error.errno == 27, os.listdir(path.parent), read(path))
+for name, (write, read) in killed_saves.WRITERS.items():
+    path = Path({folder!r}, name, "file")
+    path.parent.mkdir()
+    write(path, 1)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size // 2, resource.RLIM_INFINITY))
+    try:
+        write(path, 2)
+    except OSError as error:
+        print(name, error.errno == 27, os.listdir(path.parent), read(path))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 """
+
+
+@pytest.fixture(scope="module")
+def full_disk(tmp_path_factory):
+    """What a process printed whose every save found room for half of a file."""
+    code = FULL.format(tests=str(Path(__file__).parent), folder=str(tmp_path_factory.mktemp("full")))
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_FSIZE and SIGXFSZ")
 @pytest.mark.parametrize("name", killed_saves.WRITERS)
-def test_a_disk_that_is_full_half_way_leaves_the_old_file_and_no_litter(name, tmp_path):
-    code = FULL.format(tests=str(Path(__file__).parent), name=name, path=str(tmp_path / "file"))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout == "True ['file'] 1\n", done.stderr
+def test_a_disk_that_is_full_half_way_leaves_the_old_file_and_no_litter(name, full_disk):
+    assert f"{name} True ['file'] 1" in full_disk.stdout.splitlines(), full_disk.stderr
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -1,5 +1,6 @@
 """Files of word vectors: what is written is read again, here and by gensim; what is not right is refused, and where."""
 
+import contextlib
 import gzip
 import os
 import re
@@ -55,17 +56,18 @@ def refusal(data, **options):
         return f"{refused.value.where}: {refused.value.problem}"
 
 
+@contextlib.contextmanager
 def with_block(size):
-    patch = pytest.MonkeyPatch()
-    patch.setattr(tinyembed.files.source, "BLOCK", size)
-    return patch
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tinyembed.files.source, "BLOCK", size)
+        yield patch
 
 
 # -- there and back ----------------------------------------------------------------------------------------------------
 
 @given(tables(), st.booleans(), st.sampled_from(["w.vec", "w.vec.gz"]), small_blocks, st.sampled_from([0, 1 << 24]))
 def test_text_is_read_as_it_was_written_to_the_bit(table, header, name, block, spare):
-    with tempfile.TemporaryDirectory() as folder, with_block(block).context() as patch:
+    with tempfile.TemporaryDirectory() as folder, with_block(block) as patch:
         patch.setattr(tinyembed.files.word_rows, "SPARE", spare)  # without any, files of short numbers are read twice
         path = Path(folder, name)
         write_word2vec(path, *table, header=header)
@@ -79,7 +81,7 @@ def test_text_is_read_as_it_was_written_to_the_bit(table, header, name, block, s
 def test_the_binary_form_is_read_as_it_was_written_to_the_bit(table, name, block, special):
     if special:
         bits(table[1]).reshape(-1)[0] = 0x7FC12345  # a NaN with a message
-    with tempfile.TemporaryDirectory() as folder, with_block(block).context():
+    with tempfile.TemporaryDirectory() as folder, with_block(block):
         path = Path(folder, name)
         write_word2vec(path, *table, binary=True)
         same(read_word2vec(path, binary=True), table)
@@ -320,19 +322,20 @@ def test_settings_that_are_none_are_refused(tmp_path, options, complaint):
 # -- memory ------------------------------------------------------------------------------------------------------------
 
 MB = 1 << 20
-SHORT = b"".join(b"w%d%s\n" % (i, b" 1" * 200) for i in range(8_000))  # 3 MB, which make 12 MB of float64
-MANY = b"".join(b"w%d 1\n" % i for i in range(60_000))  # half a MB, which make 8 MB of strings and more
-WIDE = b"x" + b" 12345" * 30_000 + b"\n"
+UNIT = 1 << 18  # a fourth of a MB: all limits are set to a fourth, and the files that try them are the smaller for it
+SHORT = b"".join(b"w%d%s\n" % (i, b" 1" * 200) for i in range(2_000))  # 3 units, which make 12 of float64
+MANY = b"".join(b"w%d 1\n" % i for i in range(15_000))  # half a unit, which make 8 of strings and more
+WIDE = b"x" + b" 12345" * 7_500 + b"\n"
 COSTLY = {
-    "a line without end": (b"x" + b"1" * (24 * MB), {"header": False}, "has not ended"),
-    "a line of blanks without end": (b"x " * (12 * MB), {"header": False}, "has not ended"),
-    "a word without end": (b"2 2\n" + b"1" * (24 * MB), {"binary": True}, "no space comes after its word"),
-    "a size that is too large": (b"1000000000000 30000\n" + WIDE, {}, "bytes at least|the file ends after"),
-    "short numbers, and a bad row": (b"8001 200\n" + SHORT + b"x 1\n".rjust(500, b"x"), {}, "line 8002: 1 numbers"),
-    "short numbers, and a row too few": (b"8001 200\n" + SHORT + b"\n".rjust(500), {}, "line 8002"),
-    "many words, and a bad number": (MANY + b"x 1_0\n", {"header": False}, "line 60001: b'1_0' is no number"),
-    "many words, and a repeated one": (MANY + b"w59999 1\n", {"header": False}, "line 60001: .* at line 60000"),
-    "short numbers as float64": (SHORT + b"x 1\n", {"header": False, "dtype": np.float64}, "line 8001"),
+    "a line without end": (b"x" + b"1" * (24 * UNIT), {"header": False}, "has not ended"),
+    "a line of blanks without end": (b"x " * (12 * UNIT), {"header": False}, "has not ended"),
+    "a word without end": (b"2 2\n" + b"1" * (24 * UNIT), {"binary": True}, "no space comes after its word"),
+    "a size that is too large": (b"1000000000000 7500\n" + WIDE, {}, "bytes at least|the file ends after"),
+    "short numbers, and a bad row": (b"2001 200\n" + SHORT + b"x 1\n".rjust(500, b"x"), {}, "line 2002: 1 numbers"),
+    "short numbers, and a row too few": (b"2001 200\n" + SHORT + b"\n".rjust(500), {}, "line 2002"),
+    "many words, and a bad number": (MANY + b"x 1_0\n", {"header": False}, "line 15001: b'1_0' is no number"),
+    "many words, and a repeated one": (MANY + b"w14999 1\n", {"header": False}, "line 15001: .* at line 15000"),
+    "short numbers as float64": (SHORT + b"x 1\n", {"header": False, "dtype": np.float64}, "line 2001"),
     "long rows": (WIDE * 9, {"header": False}, "line 2: the word 'x' stands at line 1 already"),
 }
 
@@ -340,8 +343,10 @@ COSTLY = {
 @pytest.mark.parametrize("kind", COSTLY)
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_refused_file_takes_no_more_memory_than_its_bytes_and_some(tmp_path, monkeypatch, kind, packed):
-    """64 MB are allowed; here it is a fourth of that at most, with files that are the smaller for it."""
-    monkeypatch.setattr(tinyembed.files.word_rows, "SPARE", MB)
+    """64 MB are allowed; with limits of a fourth it is a sixteenth of that at most."""
+    monkeypatch.setattr(tinyembed.files.word_rows, "SPARE", UNIT)
+    monkeypatch.setattr(tinyembed.files.source, "BLOCK", UNIT // 4)
+    monkeypatch.setattr(tinyembed.files.word2vec, "_LONGEST", UNIT)
     data, options, complaint = COSTLY[kind]
     path = tmp_path / "x"
     path.write_bytes(gzip.compress(data, 1) if packed else data)
@@ -352,16 +357,16 @@ def test_a_refused_file_takes_no_more_memory_than_its_bytes_and_some(tmp_path, m
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < (0 if "without end" in kind else len(data)) + (14 if "many" in kind else 6) * MB
+    assert peak < (0 if "without end" in kind else len(data)) + (14 if "many" in kind else 6) * UNIT
 
 
 @pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("more", [b"", b"".join(b"x%d 1.%s\n" % (i, b"0" * 300) for i in range(9000))])
+@pytest.mark.parametrize("more", [b"", b"".join(b"x%d 1.%s\n" % (i, b"0" * 300) for i in range(2500))])
 def test_what_grows_in_memory_is_read_twice_and_right(tmp_path, monkeypatch, packed, more):
     monkeypatch.setattr(tinyembed.files.word_rows, "SPARE", 0)
     (tmp_path / "x").write_bytes(gzip.compress(MANY + more, 1) if packed else MANY + more)
     names, vectors = read_word2vec(tmp_path / "x", header=False)
-    assert names == [f"w{i}" for i in range(60_000)] + [f"x{i}" for i in range(9000)][:len(more)]
+    assert names == [f"w{i}" for i in range(15_000)] + [f"x{i}" for i in range(2500)][:len(more)]
     assert vectors.shape == (len(names), 1) and (vectors == 1).all()
 
 
@@ -419,14 +424,14 @@ def test_a_file_can_be_written_over_just_as_it_was_read(tmp_path, name, options)
 
 
 def test_wide_rows_are_written_in_little_memory(tmp_path):
-    vectors = np.full((100, 1 << 13), 1 / 3, np.float32)
+    vectors = np.full((40, 1 << 13), 1 / 3, np.float32)
     tracemalloc.start()
     try:
-        write_word2vec(tmp_path / "x", map(str, range(100)), vectors)
-        assert tracemalloc.get_traced_memory()[1] < 32 * MB  # at once it would be 60 MB and more
+        write_word2vec(tmp_path / "x", map(str, range(40)), vectors)
+        assert tracemalloc.get_traced_memory()[1] < 14 * MB  # at once it would be 24 MB and more
     finally:
         tracemalloc.stop()
-    same(read_word2vec(tmp_path / "x"), ([*map(str, range(100))], vectors))
+    same(read_word2vec(tmp_path / "x"), ([*map(str, range(40))], vectors))
 
 
 def test_other_arrays_are_written_as_they_are(tmp_path):
