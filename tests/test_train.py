@@ -241,6 +241,7 @@ def test_pca_against_the_covariance():
         te.vectors.pca(X, 6)
 
 
+@pytest.mark.filterwarnings("ignore:.*never touched")
 def test_gradients_outside_the_optimiser_do_not_pile_up():
     table, head = te.nn.Embedding(9, 2), te.nn.Linear(2, 1)
     model = te.nn.Sequential(table, head)

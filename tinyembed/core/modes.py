@@ -58,8 +58,8 @@ class enable_grad(_Switch):
 class debug_nan(_Switch):
     """Context or decorator in which the first op that makes a NaN or an infinity, forward or backward, is named.
 
-    >>> import tinyembed as te
-    >>> with te.debug_nan():
+    >>> import numpy as np, tinyembed as te
+    >>> with te.debug_nan(), np.errstate(divide="ignore"):
     ...     te.ops.log(te.Tensor([1.0, 0.0]))
     Traceback (most recent call last):
     FloatingPointError: log made -inf at position (1,), forward; its inputs: float32 (2,) in [0, 1]
