@@ -17,7 +17,7 @@ import copy
 import math
 import numbers
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -200,26 +200,24 @@ class Optimizer:
 
     def step(self) -> None:
         """One step of every parameter that has a gradient."""
-        for o, p, lazy in self.driven():
-            if p.grad is None or not p.requires_grad:
-                continue
-            g = p.storage.gradient(p.grad)
-            lazy.settle(o.settings("lr", "scale"))
-            lazy.make_states(self.states, self.state_shape(o, p))
-            if not isinstance(g, RowGrad):
-                lazy.step_all(self.rule, o, g)
-            elif self._by_rows(o, p, lazy):
-                lazy.step_rows(self.rule, o, g.coalesce())
-            else:
-                lazy.step_all(self.rule, o, g.to_dense())
-            p.mark_changed()
+        states = iter(self.state)
+        for o in self.groups:
+            settings = o.settings("lr", "scale")
+            for p, lazy in zip(o.params, states):
+                if p.grad is None or not p.requires_grad:
+                    continue
+                g = p.storage.gradient(p.grad)
+                lazy.settle(settings)
+                lazy.make_states(self.states, self.state_shape(o, p))
+                if not isinstance(g, RowGrad):
+                    lazy.step_all(self.rule, o, g)
+                elif self._by_rows(o, p, lazy):
+                    lazy.step_rows(self.rule, o, g.coalesce())
+                else:
+                    lazy.step_all(self.rule, o, g.to_dense())
+                p.mark_changed()
 
     # -- within --------------------------------------------------------------------------------------------------------
-
-    def driven(self) -> Iterator[tuple[Any, Parameter, LazyRows]]:
-        """(group, parameter, what is kept for it) for each parameter."""
-        groups = (o for o in self.groups for _ in o.params)
-        return ((o, lazy.p, lazy) for o, lazy in zip(groups, self.state))
 
     def set_each(self, changes: list[dict[str, Any]]) -> None:
         """Change the settings of each group, or of none."""

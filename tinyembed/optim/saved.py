@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core import Parameter
 from ..rows import LazyRows, saved_rows
 from .optimizer import Optimizer
 
@@ -38,16 +37,18 @@ def restore_optimizer(optimizer: Optimizer, tree: dict[str, Any]) -> None:
             raise ValueError(f"group {i} was saved with the settings {sorted(theirs)}, expected {sorted(ours)}")
     before = [o.settings() for o in optimizer.groups]
     optimizer.set_each(tree["groups"])
+    groups = (o for o in optimizer.groups for _ in o.params)
     try:
-        optimizer.state = [_restored(optimizer, *driven, saved) for driven, saved in zip(optimizer.driven(),
-                                                                                         tree["states"])]
+        optimizer.state = [_restored(optimizer, o, lazy, saved) for o, lazy, saved in zip(groups, optimizer.state,
+                                                                                          tree["states"])]
     except ValueError:
         optimizer.set_each(before)
         raise
 
 
-def _restored(optimizer: Optimizer, o: Any, p: Parameter, lazy: LazyRows, saved: Any) -> LazyRows:
-    """What the optimiser keeps for p, from a file; ValueError if it is not of this optimiser and p."""
+def _restored(optimizer: Optimizer, o: Any, lazy: LazyRows, saved: Any) -> LazyRows:
+    """What the optimiser keeps for a parameter of group o, from a file; ValueError if it is not of these."""
+    p = lazy.p
     if (saved is None) != p.storage.keeps_state:
         raise ValueError("a table that was mapped is not now, or the other way round")
     if saved is None:
