@@ -15,7 +15,8 @@ from tables import rng, row_grad, states, table
 import tinyembed as te
 from tinyembed import nn
 from tinyembed.core import machine
-from tinyembed.optim import SGD, Adam, clip_grad_norm, clip_grad_value, optimizer
+from tinyembed.optim import SGD, Adam, clip_grad_norm, clip_grad_value
+from tinyembed.rows import lazy
 
 RULES = {name: (v.make, v.rule, v.settings) for name, v in VARIANTS.items()}
 pytestmark = pytest.mark.filterwarnings("ignore:.* takes dense steps")
@@ -42,7 +43,7 @@ def test_every_optimiser_is_in_the_registry():
 def test_200_dense_steps_equal_the_reference(name, shape, monkeypatch):
     """The last shape as if it were large: in several blocks, by two threads."""
     if shape == (29, 31):
-        monkeypatch.setattr(optimizer, "BLOCK", 100)
+        monkeypatch.setattr(lazy, "STEPPED", 100)
         monkeypatch.setattr(machine, "LARGE", 1)
         monkeypatch.setattr(machine, "TWO", True)
     make, rule, options = RULES[name]
