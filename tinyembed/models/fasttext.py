@@ -134,7 +134,8 @@ class FastText(Word2Vec):
 
     def _hashed(self, vocabulary: Vocabulary) -> list[list[int]]:
         """The buckets of each word's pieces."""
-        return [hashes(word, self.min_n, self.max_n, self.bucket) for word in vocabulary.tokens]
+        n = self.min_n, self.max_n, self.bucket
+        return [hashes(word, *n) for word in vocabulary.tokens]
 
     def _number(self, words: list[list[int]], first: int) -> int:
         """Give rows to words and buckets that have none, from number `first` on; how many these are."""
@@ -158,7 +159,7 @@ class FastText(Word2Vec):
     def _vectors(self) -> Array:
         vectors = np.empty((len(self.vocabulary), self.vector_size), np.float32)
         with no_grad():
-            for some in blocks(*vectors.shape):
+            for some in blocks(*vectors.shape, 1 << 19):
                 vectors[some] = self.network.rows(np.arange(some.start, some.stop)).data
         return vectors
 
