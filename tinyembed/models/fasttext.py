@@ -157,9 +157,10 @@ class FastText(Word2Vec):
         return {**super()._about(), "rows": [self.word_rows, self.buckets, self.bucket_rows]}
 
     def _vectors(self) -> Array:
-        vectors = np.empty((len(self.vocabulary), self.vector_size), np.float32)
+        V, D = len(self.vocabulary), self.vector_size
+        vectors = np.empty((V, D), np.float32)
         with no_grad():
-            for some in blocks(*vectors.shape, 1 << 19):
+            for some in blocks(V, D, 1 << 19):
                 vectors[some] = self.network.rows(np.arange(some.start, some.stop)).data
         return vectors
 
