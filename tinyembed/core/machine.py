@@ -23,6 +23,11 @@ MAPPED = 32 << 20  # arrays of this size are handed out, and given back, by them
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # mallopt's names, from malloc.h
 
 
+def fits_cache(entries: int) -> bool:
+    """Whether so many numbers are one block."""
+    return entries <= BLOCK
+
+
 def blocks(n: int, width: int = 1, entries: int | None = None) -> Iterator[slice]:
     """n rows of `width` numbers, some at a time: slices of about `entries` numbers (BLOCK), one row at the least.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, ValueAndVjp, blocks, primitive, sum_rows
+from ..core import Array, ValueAndVjp, blocks, fits_cache, primitive, sum_rows
 
 
 def as_matrix(x: Array) -> Array:
@@ -22,13 +22,12 @@ def as_matrix(x: Array) -> Array:
 def pieces(*arrays: Array, lines: bool = True) -> Iterator[tuple[Array, ...]]:
     """Arrays (…, D), some lines of all of them at a time, or with lines=False some entries; whole if they fit the
     cache. Where lines stay whole D may differ between arrays; one that is written to must be contiguous."""
-    width = arrays[0].shape[-1] if lines else 1
-    n = arrays[0].size // max(width, 1)
-    parts = list(blocks(n, width))
-    if len(parts) <= 1:
+    if fits_cache(arrays[0].size):
         return iter((arrays,))
+    width = arrays[0].shape[-1] if lines else 1
+    n = arrays[0].size // width
     flat = [a.reshape(n, -1) for a in arrays]
-    return (tuple(a[some] for a in flat) for some in parts)
+    return (tuple(a[some] for a in flat) for some in blocks(n, width))
 
 
 @primitive
