@@ -279,6 +279,16 @@ def test_fit_keeps_none_of_the_table_in_memory_and_flushes_it(tmp_path):
     assert np.array_equal(nn.Embedding.mapped(tmp_path / "table").weight.data, table.weight.data)
 
 
+def test_a_file_without_the_optimiser_refers_to_the_table_while_rows_lag(tmp_path):
+    table = nn.Embedding.mapped(tmp_path / "table", V, D, seed=1)
+    train(table, te.optim.AdamW(table.parameters(), lr=0.01), batches(0))
+    assert table.weight.lazy is not None
+    now = table.weight.data
+    save_checkpoint(tmp_path / "best", table)
+    load_checkpoint(tmp_path / "best", table)
+    assert np.array_equal(table.weight.data, now)
+
+
 def test_a_checkpoint_knows_its_table_from_another(tmp_path):
     one, two = (nn.Sequential(nn.Embedding.mapped(tmp_path / name, V, D, seed=1)) for name in "ab")
     save_checkpoint(tmp_path / "run", one)

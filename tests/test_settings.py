@@ -186,6 +186,16 @@ def test_settings_that_an_optimiser_does_not_have_cannot_be_set():
         SGD([table()], lr=0.1, momentum=0.9, nesterov=True).groups[0].momentum = 0.0
 
 
+def test_the_scale_of_each_group_goes_through_a_file(tmp_path):
+    model = te.nn.Linear(2, 2)
+    make = lambda: SGD([{"params": [model.weight]}, {"params": [model.bias]}], lr=0.1)
+    optimiser, other = make(), make()
+    optimiser.groups[1].scale = 0.5
+    te.train.save_checkpoint(tmp_path / "run", model, optimiser)
+    te.train.load_checkpoint(tmp_path / "run", model, other)
+    assert [o.scale for o in other.groups] == [1.0, 0.5]
+
+
 def test_what_is_set_for_all_groups_is_set_for_all_or_for_none():
     optimiser = AdamW([{"params": [table()]}, {"params": [table()], "weight_decay": 0.9}], lr=0.1)
     for name, value in (("lr", 1.2), ("scale", 12.0)):

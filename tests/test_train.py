@@ -105,9 +105,30 @@ def test_an_example_is_a_bag_and_not_an_id():
 
 
 @pytest.mark.parametrize("batch, count", [(([1, 2], 0.5), 2), (({"x": np.ones((3, 1)), "scale": 2.0},), 3),
-                                          ((np.float32(1.0),), 1), ((te.Tensor([[1.0], [2.0]]), None), 2)])
+                                          ((np.float32(1.0),), 1), ((te.Tensor([[1.0], [2.0]]), None), 2),
+                                          ((np.ones((2, 1)), "name"), 2), ((np.ones(4), np.ones(4), np.ones(9)), 4)])
 def test_examples_of_other_batches(batch, count):
     assert examples_in(batch) == count
+
+
+def test_the_row_report_needs_nothing_of_the_optimiser():
+    """One whose `step` is its own, and that trains in the loss too, is reported on like any other."""
+    class Stepping(te.optim.SGD):
+        def step(self):
+            super().step()
+
+    table, calls = te.nn.Embedding(4, 2, rng=np.random.default_rng(0)), []
+    optimiser = Stepping(table.parameters(), lr=0.1)
+
+    def loss(model, ids):
+        calls.append(len(calls))
+        if len(calls) == 2:  # once, in the middle
+            fit(model, [([0, 1],)], optimiser, loss=lambda model, ids: (model(ids) ** 2).sum(), progress=False)
+            optimiser.zero_grad()
+        return (model(ids) ** 2).sum()
+
+    history = fit(table, [([2, 3],)] * 4, optimiser, loss=loss, progress=False)
+    assert history.rows[0].updates.tolist() == [0, 0, 4, 4]
 
 
 def test_the_loss_is_added_up_in_float64():
