@@ -3,6 +3,7 @@
 from ..core import as_ids
 from .attention import attention, check_mask
 from .bag import check_mode, embedding_bag
+from .contrast import cosent_loss, cosine_loss, in_batch_softmax, matryoshka, pair_features, triplet_margin_loss
 from .elementwise import (
     abs,
     add,
@@ -65,11 +66,12 @@ from .shape import (
 
 __all__ = [
     "abs", "add", "as_ids", "astype", "attention", "bce_with_logits", "broadcast_to", "check_mask", "check_max_norm",
-    "check_mode", "check_pairs", "clip", "concatenate", "cosine_similarity", "cross_entropy", "cumsum", "divide",
-    "dropout", "einsum", "embedding", "embedding_bag", "exp", "expand_dims", "expm1", "flatten", "flip", "frequencies",
-    "gelu", "getitem", "gru", "l2_normalise", "layer_norm", "linear", "log", "log1p", "log_sigmoid", "log_softmax",
-    "logsumexp", "lstm", "matmul", "max", "maximum", "mean", "min", "minimum", "mse", "multiply", "negative",
-    "negative_sampling", "neighbourhood_kl", "pad", "power", "prod", "project_rows", "relu", "reshape", "rms_norm",
-    "rotate", "sampled_softmax", "sigmoid", "sign", "silu", "softmax", "softplus", "split", "sqrt", "squeeze", "stack",
-    "std", "subtract", "sum", "swapaxes", "take_along_axis", "tanh", "transpose", "var", "vecdot", "where",
+    "check_mode", "check_pairs", "clip", "concatenate", "cosent_loss", "cosine_loss", "cosine_similarity",
+    "cross_entropy", "cumsum", "divide", "dropout", "einsum", "embedding", "embedding_bag", "exp", "expand_dims",
+    "expm1", "flatten", "flip", "frequencies", "gelu", "getitem", "gru", "in_batch_softmax", "l2_normalise",
+    "layer_norm", "linear", "log", "log1p", "log_sigmoid", "log_softmax", "logsumexp", "lstm", "matmul", "matryoshka",
+    "max", "maximum", "mean", "min", "minimum", "mse", "multiply", "negative", "negative_sampling", "neighbourhood_kl",
+    "pad", "pair_features", "power", "prod", "project_rows", "relu", "reshape", "rms_norm", "rotate", "sampled_softmax",
+    "sigmoid", "sign", "silu", "softmax", "softplus", "split", "sqrt", "squeeze", "stack", "std", "subtract", "sum",
+    "swapaxes", "take_along_axis", "tanh", "transpose", "triplet_margin_loss", "var", "vecdot", "where",
 ]

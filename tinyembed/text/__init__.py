@@ -6,10 +6,10 @@ from .preprocess import LineSentences, simple_preprocess
 from .sampling import keep_probabilities, noise_distribution
 from .sentencepiece import SentencePieceBPE
 from .simple import CharacterTokenizer, WordTokenizer
-from .tokenizer import Tokenizer, pad
+from .tokenizer import PLAIN, Tokenizer, pad
 from .vocabulary import Vocabulary, detokenise, words_and_punctuation
 from .wordpiece import WordPiece
 
-__all__ = ["ByteLevelBPE", "CharacterTokenizer", "LineSentences", "SentencePieceBPE", "Tokenizer", "Vocabulary",
-           "WordPiece", "WordTokenizer", "detokenise", "keep_probabilities", "load_tokenizer", "noise_distribution",
-           "pad", "simple_preprocess", "words_and_punctuation"]
+__all__ = ["PLAIN", "ByteLevelBPE", "CharacterTokenizer", "LineSentences", "SentencePieceBPE", "Tokenizer",
+           "Vocabulary", "WordPiece", "WordTokenizer", "detokenise", "keep_probabilities", "load_tokenizer",
+           "noise_distribution", "pad", "simple_preprocess", "words_and_punctuation"]

@@ -1,7 +1,9 @@
 """Weights that others have trained, one family a file: their names, their settings, their numbers."""
 
-from .bert import load_bert
+from .bert import load_bert, save_bert
 from .gpt import load_gpt, save_gpt
+from .sentence import read_sentence_encoder, write_sentence_encoder
 from .token_table import PretrainedTable, load_table
 
-__all__ = ["PretrainedTable", "load_bert", "load_gpt", "load_table", "save_gpt"]
+__all__ = ["PretrainedTable", "load_bert", "load_gpt", "load_table", "read_sentence_encoder", "save_bert", "save_gpt",
+           "write_sentence_encoder"]

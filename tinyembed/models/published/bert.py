@@ -1,7 +1,8 @@
-"""BERT from safetensors: under the names of Hugging Face's BertModel and BertForMaskedLM."""
+"""BERT from safetensors, and into them: under the names of Hugging Face's BertModel and BertForMaskedLM."""
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import fields, replace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...core import Array
-from ...files import FormatError, SafeTensors, short
+from ...files import FormatError, SafeTensors, atomic_write, short, write_safetensors
 from ..bert import BERT, BERTConfig
 from .weights import ACTIVATIONS, filled, numbers, read_config, refuse_larger, renamed, without_prefix, wrong_sizes
 
@@ -48,6 +49,33 @@ def load_bert(path: str | os.PathLike[str], *, dtype: Any = np.float32) -> BERT:
         return None if len(parts) < len(theirs) else np.concatenate(parts) if len(parts) > 1 else parts[0]
 
     return filled(model, file, found)
+
+
+def save_bert(folder: str | os.PathLike[str], model: BERT, *, head: bool = True) -> None:
+    """Write config.json and model.safetensors for `load_bert` and for others to read: as BertForMaskedLM, or with
+    head=False, without what names masked tokens, as BertModel.
+
+    >>> import tempfile
+    >>> model = BERT(BERTConfig(20, 4, 1, 2, 8, 8)).eval()
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_bert(folder, model)
+    ...     bool((load_bert(folder).logits([[1, 2]]).data == model.logits([[1, 2]]).data).all())
+    True
+    """
+    tensors: dict[str, Array] = {}
+    for ours, p in model.named_parameters():
+        theirs = each_of(renamed(ours, BERT_NAMES, "encoder.layer"))
+        if theirs[0].startswith("cls.") and not head:
+            continue
+        prefix = "bert." if head and not theirs[0].startswith("cls.") else ""
+        tensors.update(zip((prefix + name for name in theirs), np.split(p.data, len(theirs))))
+    config = {"model_type": "bert", "architectures": ["BertForMaskedLM" if head else "BertModel"],
+              **vars(model.config), "position_embedding_type": "absolute",
+              "hidden_act": {v: k for k, v in ACTIVATIONS.items() if k != "gelu_pytorch_tanh"}[model.config.hidden_act],
+              "attention_probs_dropout_prob": model.config.hidden_dropout_prob}
+    os.makedirs(folder, exist_ok=True)
+    write_safetensors(os.path.join(folder, "model.safetensors"), tensors, {"format": "pt"})
+    atomic_write(os.path.join(folder, "config.json"), json.dumps(config, indent=2).encode())
 
 
 def each_of(name: str) -> list[str]:

@@ -1,0 +1,89 @@
+"""What all encoders share: items in, a vector each out, whatever the batches they are cut into."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from ..core import Array, Tensor, no_grad
+from ..nn import Module
+
+CHUNK = 64  # batches that are prepared, sorted by length and cut together
+
+
+class Encoder(Module):
+    """Base of the models that make one vector of an item: of a text, a picture, a user.
+
+    A subclass says how items become the arguments of its `forward`, which gives their vectors (B, d):
+
+    is_item     whether what `encode` was given is one item, and not several
+    prepare     each item as something that has a len: what it costs, by which batches are formed
+    collate     some of these as the arguments of `forward`
+    dim         d
+    """
+
+    dim: int
+
+    def is_item(self, items: Any) -> bool:
+        raise NotImplementedError
+
+    def prepare(self, items: list[Any], prompt: str | None = None) -> list[Any]:
+        raise NotImplementedError
+
+    def collate(self, prepared: list[Any]) -> tuple[Any, ...]:
+        raise NotImplementedError
+
+    def vectors(self, items: Iterable[Any]) -> Tensor:
+        """The vectors of items as one batch, to be trained through          n items -> (n, d)"""
+        return self(*self.collate(self.prepare(list(items))))
+
+    def encode(self, items: Any, batch_size: int = 32, normalize_embeddings: bool = False,
+               show_progress_bar: bool | None = None, prompt: str | None = None,
+               truncate_dim: int | None = None) -> Any:
+        """The vectors of items          one item -> (d,), a list or another iterable of n -> (n, d)
+
+        batch_size            how many go through the model at a time. Those of like length go together, so that little
+                              is padded; results are in the order given, and differ by rounding only, whatever the batch
+        normalize_embeddings  divide each vector by its length
+        show_progress_bar     a bar, if tqdm is installed
+        prompt                a text to be put before each text, as some models were trained with: "query: "
+        truncate_dim          only the first so many numbers of each vector (before they are normalised)
+
+        In eval mode, without a graph. An iterable is read some batches at a time. Arguments are named as in
+        sentence-transformers.
+        """
+        if self.is_item(items):
+            return self.encode([items], batch_size, normalize_embeddings, show_progress_bar, prompt, truncate_dim)[0]
+        if batch_size < 1 or not (truncate_dim is None or 1 <= truncate_dim <= self.dim):
+            raise ValueError(f"batch_size is 1 or more, truncate_dim in 1 … {self.dim}; not {batch_size} and "
+                             f"{truncate_dim}")
+        parts = [self._vectors(self, self.prepare(chunk, prompt), batch_size)[:, :truncate_dim]
+                 for chunk in _chunks(items, CHUNK * batch_size, show_progress_bar)]
+        y = np.concatenate(parts) if parts else np.zeros((0, truncate_dim or self.dim), np.float32)
+        return y / np.maximum(np.linalg.norm(y, axis=-1, keepdims=True), 1e-12) if normalize_embeddings else y
+
+    def _vectors(self, forward: Callable[..., Tensor], prepared: list[Any], batch_size: int) -> Array:
+        """What `forward` makes of prepared items, in their order, computed from the longest on."""
+        order = sorted(range(len(prepared)), key=lambda i: -len(prepared[i]))
+        with self.evaluating(), no_grad():
+            found = [forward(*self.collate([prepared[i] for i in order[first:first + batch_size]])).data
+                     for first in range(0, len(order), batch_size)]
+        y = np.concatenate(found)
+        y[order] = y.copy()
+        return y
+
+
+def _chunks(items: Iterable[Any], size: int, show_progress_bar: bool | None) -> Iterator[list[Any]]:
+    """Lists of up to `size` items."""
+    if show_progress_bar:
+        try:
+            from tqdm import tqdm
+            items = tqdm(items, unit="item")
+        except ImportError:
+            pass
+    items = iter(items)
+    while chunk := list(islice(items, size)):
+        yield chunk

@@ -1,0 +1,206 @@
+"""Sentence encoders in the folders of sentence-transformers: read, and written.
+
+modules.json lists modules, each with a class and a folder for its settings and weights. What can be read: a Transformer
+of the BERT kind and its Pooling, or a StaticEmbedding; then layers of Dense; then Normalize.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ...files import FormatError, SafeTensors, atomic_write, read_json, short, write_safetensors
+from ...nn import Dense, EmbeddingBag
+from ...text import PLAIN, load_tokenizer
+from ..bert import BERT
+from ..bodies import StaticEmbedding
+from .bert import load_bert, save_bert
+from .weights import is_size, numbers, read_config
+
+POOLING = {"cls": "cls_token", "max": "max_tokens", "mean": "mean_tokens", "mean_sqrt_len": "mean_sqrt_len_tokens",
+           "weighted_mean": "weightedmean_tokens", "last": "lasttoken"}  # ours -> pooling_mode_…
+ACTIVATIONS = {"Identity": "identity", "Tanh": "tanh", "ReLU": "relu", "GELU": "gelu", "SiLU": "silu",
+               "Sigmoid": "sigmoid"}  # of torch.nn
+ORDER = {"Transformer": 0, "StaticEmbedding": 0, "Pooling": 1, "Dense": 2, "Normalize": 3}
+
+
+def read_sentence_encoder(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """The arguments of a SentenceEncoder, from a folder with modules.json; errors as in its `from_pretrained`."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: there is no such folder. Only local folders are read and nothing is "
+                                "fetched: give the folder in which a model's files are")
+    listed = folder / "modules.json"
+    if not listed.is_file():
+        raise FormatError(folder, "the folder", "there is no modules.json in it, so this is no sentence encoder of "
+                          "sentence-transformers; te.models.load_bert reads a BERT alone")
+    modules = [_module(listed, entry) for entry in _list(listed)]
+    kinds = [kind for kind, _ in modules]
+    steps = [ORDER[kind] for kind in kinds]
+    if kinds[:1] not in (["Transformer"], ["StaticEmbedding"]) or steps != sorted(steps) or steps.count(0) > 1 or \
+            kinds.count("Pooling") != (kinds[0] == "Transformer") or kinds.count("Normalize") > 1:
+        raise FormatError(listed, "the modules", f"{', '.join(kinds) or 'none'}; Transformer, Pooling or "
+                          "StaticEmbedding can be read, then Dense and Normalize")
+    parts: dict[str, Any] = {"head": [], "normalize": "Normalize" in kinds,
+                             "prompt": _prompt(folder / "config_sentence_transformers.json")}
+    for kind, path in modules:
+        if kind == "Transformer":
+            parts |= _transformer(folder / path)
+        elif kind == "StaticEmbedding":
+            parts |= _static(folder / path)
+        elif kind == "Pooling":
+            parts["pooling"] = _pooling(folder / path / "config.json")
+        elif kind == "Dense":
+            parts["head"].append(_dense(folder / path))
+    return parts
+
+
+def _list(path: Path) -> list[Any]:
+    modules = read_json(path)
+    if not isinstance(modules, list):
+        raise FormatError(path, "the file", f"a list of modules is expected, not {short(modules)}")
+    return modules
+
+
+def _module(path: Path, entry: Any) -> tuple[str, str]:
+    """(class, folder) of an entry of modules.json."""
+    kind, folder = (entry.get(key) if isinstance(entry, dict) else None for key in ("type", "path"))
+    if not isinstance(kind, str) or not isinstance(folder, str) or os.path.isabs(folder) or ".." in Path(folder).parts:
+        raise FormatError(path, "a module", f"it has a type, and a path below this folder, not {short(entry)}")
+    name = kind.rsplit(".", 1)[-1]
+    if name not in ORDER or not kind.startswith("sentence_transformers."):
+        raise FormatError(path, "a module", f"{short(kind)} cannot be read; of sentence_transformers, "
+                          f"{', '.join(ORDER)} can")
+    return name, folder
+
+
+def _settings(path: Path, known: dict[str, Any]) -> dict[str, Any]:
+    """The settings in a file, with defaults for those that are not there; one that is not `known` must say nothing."""
+    given = read_config(str(path), FormatError(path, "the file", "there is none"))
+    unknown = [f"{name} = {short(x)}" for name, x in given.items() if name not in known and x not in (None, {}, [], "")]
+    if unknown:
+        raise FormatError(path, "the settings", f"{', '.join(unknown)} cannot be followed")
+    return {**known, **given}
+
+
+def _prompt(path: Path) -> str:
+    """The text that is put before each text, "" for none."""
+    given = read_config(str(path), FormatError(path, "", "")) if path.is_file() else {}
+    name, prompts = given.get("default_prompt_name"), given.get("prompts") or {}
+    prompt = "" if name is None else prompts.get(name) if isinstance(prompts, dict) else None
+    if not isinstance(prompt, str):
+        raise FormatError(path, "the prompts", f"default_prompt_name {short(name)} is none of {short(prompts)}")
+    return prompt
+
+
+def _transformer(folder: Path) -> dict[str, Any]:
+    config = folder / "config.json"
+    kind = read_config(str(config), FormatError(config, "the file", "there is none")).get("model_type")
+    if kind != "bert":
+        raise FormatError(config, "model_type", f"{short(kind)} cannot be read, bert can")
+    path = folder / "sentence_bert_config.json"
+    given = _settings(path, {"max_seq_length": None, "do_lower_case": False}) if path.is_file() else {}
+    body, tokenizer, longest = load_bert(folder), load_tokenizer(folder), given.get("max_seq_length")
+    if longest is not None and not is_size(longest):
+        raise FormatError(path, "max_seq_length", f"an integer, 1 or more, or null, not {short(longest)}")
+    if given.get("do_lower_case") and not getattr(tokenizer, "lowercase", False):
+        raise FormatError(path, "do_lower_case", "true, where the tokenizer is not of small letters")
+    room = body.config.max_position_embeddings
+    return {"tokenizer": tokenizer, "body": body, "max_length": room if longest is None else min(longest, room)}
+
+
+def _static(folder: Path) -> dict[str, Any]:
+    tokenizer = load_tokenizer(folder, frame=PLAIN)
+    file = SafeTensors(folder / "model.safetensors")
+    table = numbers(file, "embedding.weight" if "embedding.weight" in file else None)
+    if table is None or table.ndim != 2 or len(table) < len(tokenizer):
+        raise FormatError(file.path, "embedding.weight", f"a table with a row for each of {len(tokenizer)} tokens is "
+                          f"expected, not {None if table is None else table.shape}")
+    return {"tokenizer": tokenizer, "body": StaticEmbedding(EmbeddingBag.from_pretrained(table, freeze=False))}
+
+
+def _pooling(path: Path) -> list[str]:
+    names = {f"pooling_mode_{theirs}": ours for ours, theirs in POOLING.items()}
+    given = _settings(path, {**dict.fromkeys(names, False), "word_embedding_dimension": None, "include_prompt": True})
+    modes = [ours for name, ours in names.items() if given[name]]
+    if not modes or not given["include_prompt"]:
+        raise FormatError(path, "the settings", "one pooling mode or several are expected, and prompts that are pooled "
+                          f"with the text: modes {modes}, include_prompt {short(given['include_prompt'])}")
+    return modes
+
+
+def _dense(folder: Path) -> Dense:
+    path = folder / "config.json"
+    given = _settings(path, {"in_features": 0, "out_features": 0, "bias": True, "activation_function": None})
+    activation = ACTIVATIONS.get(str(given["activation_function"]).rsplit(".", 1)[-1])
+    if activation is None or not all(is_size(given[f"{way}_features"]) for way in ("in", "out")):
+        raise FormatError(path, "the settings", f"sizes, and an activation_function of {', '.join(ACTIVATIONS)} are "
+                          f"expected, not {short(given)}")
+    if not (folder / "model.safetensors").is_file():
+        raise FormatError(folder, "the weights", "there is no model.safetensors; pickled weights are not read")
+    file = SafeTensors(folder / "model.safetensors")
+    layer = Dense(given["in_features"], given["out_features"], activation, bool(given["bias"]))
+    state = {name.removeprefix("linear."): numbers(file, name) for name in file}
+    try:
+        layer.load_state_dict(state)
+    except ValueError as error:
+        raise FormatError(file.path, "the weights", str(error)) from None
+    return layer
+
+
+def write_sentence_encoder(folder: str | os.PathLike[str], encoder: Any) -> None:
+    """See `SentenceEncoder.save_pretrained`."""
+    folder, body = Path(folder), encoder.body
+    if not isinstance(body, (BERT, StaticEmbedding)) or not all(isinstance(layer, Dense) for layer in encoder.head):
+        raise ValueError("sentence-transformers has a BERT or a StaticEmbedding, and heads of Dense; this encoder is "
+                         "for te.train.save_checkpoint")
+    if isinstance(body, StaticEmbedding) and (body.bag.mode != "mean" or encoder.tokenizer.frame != PLAIN):
+        raise ValueError("a StaticEmbedding of sentence-transformers takes the mean, and puts nothing around a text")
+    os.makedirs(folder, exist_ok=True)
+    encoder.tokenizer.save(folder)
+    if isinstance(body, StaticEmbedding):
+        write_safetensors(folder / "model.safetensors", {"embedding.weight": body.bag.weight.data})
+    else:
+        _write_transformer(folder, encoder)
+    modules = [*(["Transformer", "Pooling"] if isinstance(body, BERT) else ["StaticEmbedding"]),
+               *["Dense"] * len(encoder.head), *["Normalize"] * encoder.normalize]
+    paths = [f"{i}_{kind}" if i else "" for i, kind in enumerate(modules)]
+    for path in paths:
+        os.makedirs(folder / path, exist_ok=True)
+    for layer, path in zip(encoder.head, (path for path in paths if path.endswith("Dense"))):
+        _write_dense(folder / path, layer)
+    _write_json(folder / "config_sentence_transformers.json", {
+        "prompts": {"default": encoder.prompt} if encoder.prompt else {},
+        "default_prompt_name": "default" if encoder.prompt else None, "similarity_fn_name": "cosine"})
+    _write_json(folder / "modules.json", [
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for i, (kind, path) in enumerate(zip(modules, paths))])  # last: without it, this is no such folder
+
+
+def _write_transformer(folder: Path, encoder: Any) -> None:
+    save_bert(folder, encoder.body, head=False)
+    config, index = encoder.body.config, encoder.tokenizer.index
+    longest = encoder.max_length or config.max_position_embeddings
+    _write_json(folder / "sentence_bert_config.json", {"max_seq_length": longest, "do_lower_case": False})
+    _write_json(folder / "tokenizer_config.json", {
+        "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": longest,
+        **{f"{name.lower()}_token": token for name in ("PAD", "UNK", "CLS", "SEP", "MASK")
+           if (token := f"[{name}]") in index}})
+    os.makedirs(folder / "1_Pooling", exist_ok=True)
+    _write_json(folder / "1_Pooling" / "config.json", {
+        "word_embedding_dimension": config.hidden_size, "include_prompt": True,
+        **{f"pooling_mode_{theirs}": ours in encoder.pooling.modes for ours, theirs in POOLING.items()}})
+
+
+def _write_dense(folder: Path, layer: Dense) -> None:
+    name = {ours: theirs for theirs, ours in ACTIVATIONS.items()}[layer.activation]
+    _write_json(folder / "config.json", {
+        "in_features": layer.in_features, "out_features": layer.out_features, "bias": layer.bias is not None,
+        "activation_function": f"torch.nn.modules.{'linear' if name == 'Identity' else 'activation'}.{name}"})
+    write_safetensors(folder / "model.safetensors", {f"linear.{name}": p.data for name, p in layer.named_parameters()})
+
+
+def _write_json(path: Path, value: Any) -> None:
+    atomic_write(path, json.dumps(value, ensure_ascii=False, indent=2).encode())

@@ -1,0 +1,139 @@
+"""Losses that compare vectors with each other: what belongs together is to be near, all else far.
+
+Each is a few ops of this room, whose gradients make its own. x, y (B, D) are vectors of B pairs; targets say how alike
+the two of a pair are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core import Tensor
+from .elementwise import abs, add, maximum, multiply, sqrt, subtract, where
+from .linalg import matmul
+from .losses import cross_entropy, mse
+from .normalise import cosine_similarity, l2_normalise
+from .reduce import logsumexp
+from .shape import concatenate, swapaxes
+
+PAIR_FEATURES: dict[str, Callable[[Any, Any], Any]] = {
+    "u": lambda u, v: u, "v": lambda u, v: v, "|u-v|": lambda u, v: abs(subtract(u, v)), "u*v": multiply}
+
+
+def in_batch_softmax(x: Tensor, y: Tensor, scale: Any = 20.0, mask: Any = None) -> Tensor:
+    """The mean of -log softmax(scale * cos(x_i, y))[i]: among all y of the batch, x_i is to find its own.
+
+        x (B, D), y (N, D), N >= B, of which y_i belongs to x_i -> one number
+        mask (B, N), False where y_j does not count against x_i, as it answers x_i too; y_i itself always counts
+
+    The other y of the batch serve as negatives: B pairs give B (B - 1) comparisons for the price of B. Rows of y from B
+    on are negatives of all. `scale` is 1 / temperature; it may be a Tensor that learns. Also known as multiple
+    negatives ranking loss and as InfoNCE. Raises ValueError for shapes that do not fit.
+    (Henderson et al. 2017, "Efficient natural language response suggestion for Smart Reply")
+
+    >>> x = np.float32([[3, 0], [0, 2]])
+    >>> in_batch_softmax(x, x, scale=1.0).item(), np.log(1 + np.exp(np.float32(-1)))
+    (0.3132616..., np.float32(0.3132616...))
+    """
+    _check(x, y[:len(x)])
+    B, N = len(x), len(y)
+    scores = multiply(matmul(l2_normalise(x), swapaxes(l2_normalise(y), 0, 1)), scale)  # (B, N)
+    if mask is not None:
+        mask = np.asarray(mask, bool)
+        if mask.shape != (B, N):
+            raise ValueError(f"the mask has a boolean for each x and each y, {(B, N)}, not {mask.shape}")
+        scores = where(mask | np.eye(B, N, dtype=bool), scores, np.full((), -np.inf, scores.dtype))
+    return cross_entropy(scores, np.arange(B))
+
+
+def cosine_loss(x: Tensor, y: Tensor, targets: Any) -> Tensor:
+    """The mean of (cos(x_i, y_i) - target_i)^2          x, y (B, D), targets (B) in -1 … 1 -> one number
+
+    (Reimers and Gurevych 2019, "Sentence-BERT": its regression objective)
+
+    >>> cosine_loss(np.eye(2), np.ones((2, 2)), [0.5 ** 0.5, 0.5 ** 0.5]).item() < 1e-12
+    True
+    """
+    _check(x, y)
+    scores = cosine_similarity(x, y)
+    return mse(scores, Tensor(np.asarray(targets, scores.dtype)))
+
+
+def triplet_margin_loss(x: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0) -> Tensor:
+    """The mean of max(0, |x_i - positive_i| - |x_i - negative_i| + margin)          (B, D) each -> one number
+
+    Lengths are Euclidean, of the difference + 1e-6, as PyTorch has it: a length of 0 has no derivative.
+    (Schroff et al. 2015, "FaceNet")
+
+    >>> round(triplet_margin_loss(np.zeros((1, 2)), np.array([[3.0, 4.0]]), np.array([[0.0, 5.5]])).item(), 4)
+    0.5
+    """
+    _check(x, positive, negative)
+    near, far = (sqrt((add(subtract(x, z), 1e-6) ** 2).sum(-1)) for z in (positive, negative))
+    return maximum(near - far + margin, 0.0).mean()
+
+
+def cosent_loss(x: Tensor, y: Tensor, targets: Any, scale: Any = 20.0) -> Tensor:
+    """log(1 + sum of e^(scale (c_j - c_i)) over the i, j with target_i > target_j), c_i = cos(x_i, y_i)
+
+        x, y (B, D), targets (B), of which the order alone counts -> one number
+
+    Of any two pairs the one that people find more alike is to have the larger cosine: Spearman's correlation, which
+    such models are judged by, made smooth.          (Su 2022, "CoSENT")
+
+    >>> cosent_loss(np.eye(2), np.array([[1.0, 0.0], [1.0, 0.0]]), [1, 0]).item() < 1e-8
+    True
+    """
+    _check(x, y)
+    c, targets = multiply(cosine_similarity(x, y), scale), np.asarray(targets)
+    wrong = where(targets[:, None] > targets, c - c.reshape(-1, 1), np.full((), -np.inf, c.dtype))  # [i, j]
+    return logsumexp(concatenate([np.zeros(1, c.dtype), wrong.reshape(-1)]))
+
+
+def matryoshka(loss: Callable[..., Tensor], dims: Sequence[int]) -> Callable[..., Tensor]:
+    """A loss that sums `loss` over the first d numbers of each vector, for each d of dims.
+
+    Vectors that it trained can be cut to any of these lengths, and each prefix is as good as it can be. Positional
+    arguments are vectors (…, D), all else goes by name.
+    (Kusupati et al. 2022, "Matryoshka representation learning")
+
+    >>> x, y = np.float32([[1, 0, 0], [0, 0, 1]]), np.float32([[1, 0, 1], [0, 1, 0]])
+    >>> total = matryoshka(cosine_loss, dims=(1, 3))(x, y, targets=[1, 1]).item()
+    >>> round(total - cosine_loss(x, y, [1, 1]).item(), 6), cosine_loss(x[:, :1], y[:, :1], [1, 1]).item()
+    (0.5, 0.5)
+    """
+    if not dims or min(dims) < 1:
+        raise ValueError(f"dims are lengths of prefixes, 1 or more, not {dims}")
+
+    def total(*vectors: Any, **options: Any) -> Tensor:
+        if any(d > np.shape(x)[-1] for d in dims for x in vectors):
+            raise ValueError(f"the vectors have {np.shape(vectors[0])[-1]} numbers, and dims asks for {dims}")
+        first, *others = (loss(*(x[..., :d] for x in vectors), **options) for d in dims)
+        return sum(others, first)
+
+    return total
+
+
+def pair_features(u: Tensor, v: Tensor, features: Sequence[str] = ("u", "v", "|u-v|")) -> Tensor:
+    """What a classifier of pairs reads: u, v, |u-v|, u*v side by side          u, v (B, D) -> (B, D * len(features))
+
+    ("u", "v", "|u-v|") is Sentence-BERT's choice (Reimers and Gurevych 2019); InferSent has "u*v" too (Conneau et al.
+    2017).
+
+    >>> pair_features(np.array([[1.0, 2.0]]), np.array([[3.0, 0.0]]), ("|u-v|", "u*v")).data.tolist()
+    [[2.0, 2.0, 3.0, 0.0]]
+    """
+    unknown = [name for name in features if name not in PAIR_FEATURES]
+    if unknown or not features:
+        raise ValueError(f"features are some of {', '.join(PAIR_FEATURES)}, not {unknown}")
+    _check(u, v)
+    return concatenate([PAIR_FEATURES[name](u, v) for name in features], -1)
+
+
+def _check(*vectors: Any) -> None:
+    shapes = [np.shape(x) for x in vectors]
+    if len(shapes[0]) != 2 or any(shape != shapes[0] for shape in shapes):
+        raise ValueError(f"it needs vectors (B, D) of as many pairs and one length, not {', '.join(map(str, shapes))}")
