@@ -15,11 +15,12 @@ from tinyembed.files import FormatError, write_safetensors
 from tinyembed.models import SentenceEncoder
 from tinyembed.nn import Dense, Linear
 
-SENTENCES = (Path(__file__).parent / "languages.txt").read_text("utf-8").splitlines()  # ten in each of twenty
+SENTENCES = (Path(__file__).parent / "languages.txt").read_text("utf-8").splitlines()  # ten of each language
 HEADS = [Dense(16, 5, activation) for activation in ("identity", "tanh", "relu", "gelu", "silu", "sigmoid")]
 ENCODERS = {"plain": bert(), "all": bert(pooling=["cls", "max"], head=HEADS[:1], normalize=True, max_length=7),
             "deep": bert(pooling=["mean", "last"], head=[HEADS[1], Dense(5, 3, "relu", bias=False)]),
-            "weighted": bert(pooling="weighted_mean"), "root": bert(pooling="mean_sqrt_len"),
+            "turned": bert(pooling=["max", "cls"]), "weighted": bert(pooling="weighted_mean"),
+            "root": bert(pooling="mean_sqrt_len"),
             "static": static(head=[Dense(6, 4)], normalize=True)}
 
 
@@ -77,9 +78,9 @@ REFUSED = {
     "a length that is none": ("sentence_bert_config.json", lambda c: c.update(max_seq_length="long"), "max_seq_length"),
     "a setting that counts": ("sentence_bert_config.json", lambda c: c.update(tokenizer_args={"a": 1}),
                               "tokenizer_args = {'a': 1} cannot be followed"),
-    "no mode": ("1_Pooling/config.json", lambda c: c.update(pooling_mode_mean_tokens=False), r"modes \[\]"),
+    "no mode": ("1_Pooling/config.json", lambda c: c.update(pooling_mode_mean_tokens=False), "mode of cls, max"),
     "a mode of its own": ("1_Pooling/config.json", lambda c: c.update(pooling_mode_median=True), "pooling_mode_median"),
-    "prompts left out": ("1_Pooling/config.json", lambda c: c.update(include_prompt=False), "include_prompt False"),
+    "prompts left out": ("1_Pooling/config.json", lambda c: c.update(include_prompt=False), "include_prompt = False cannot"),
     "no such prompt": ("config_sentence_transformers.json", lambda c: c.update(default_prompt_name="query"), "'query'")}
 
 
@@ -151,6 +152,7 @@ def test_the_published_minilm_gives_the_vectors_of_sentence_transformers(tmp_pat
 
 
 @minilm
+@pytest.mark.filterwarnings("ignore:.*rows never touched")
 def test_the_published_minilm_can_be_trained_further():
     import tinyembed as te
     encoder = SentenceEncoder(os.environ["TINYEMBED_MINILM"])

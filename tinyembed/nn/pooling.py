@@ -10,11 +10,11 @@ from ..core import Array, Tensor
 from ..ops import concatenate, matmul, max, where
 from .module import Module
 
-MODES = ("cls", "max", "mean", "mean_sqrt_len", "weighted_mean", "last")  # they stand side by side in this order
+MODES = ("cls", "max", "mean", "mean_sqrt_len", "weighted_mean", "last")
 
 
 class Pooling(Module):
-    """Pool the vectors of real tokens, those where mask is True; with several modes, side by side in the order below.
+    """Pool the vectors of real tokens, those where mask is True; with several modes, side by side as they are given.
 
         x (B, T, D), mask (B, T) or None (all are real) -> (B, D * number of modes)
 
@@ -35,10 +35,9 @@ class Pooling(Module):
     """
 
     def __init__(self, modes: str | list[str] = "mean") -> None:
-        asked = [modes] if isinstance(modes, str) else list(modes)
-        if not asked or set(asked) - set(MODES):
+        self.modes = [modes] if isinstance(modes, str) else list(modes)
+        if not self.modes or set(self.modes) - set(MODES):
             raise ValueError(f"pooling is one or more of {', '.join(MODES)}, not {modes!r}")
-        self.modes = [mode for mode in MODES if mode in asked]
 
     def forward(self, x: Any, mask: Any = None) -> Tensor:
         x = x if isinstance(x, Tensor) else Tensor(x)

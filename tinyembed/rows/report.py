@@ -155,4 +155,5 @@ class RowTracker:
         """Warn of tables of which a large share was never touched."""
         for report in self.reports:
             if len(report.untouched) > LARGE_SHARE * len(report.p):
-                warnings.warn(f"{report}. Rows never touched are as random as they were made", stacklevel=3)
+                warnings.warn(f"{report}. Rows never touched are what they were before: random, unless they were "
+                              "loaded", stacklevel=3)

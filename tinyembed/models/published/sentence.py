@@ -19,8 +19,15 @@ from ..bodies import StaticEmbedding
 from .bert import load_bert, save_bert
 from .weights import is_size, numbers, read_config
 
-POOLING = {"cls": "cls_token", "max": "max_tokens", "mean": "mean_tokens", "mean_sqrt_len": "mean_sqrt_len_tokens",
-           "weighted_mean": "weightedmean_tokens", "last": "lasttoken"}  # ours -> pooling_mode_…
+POOLING = {  # ours -> the flag in its settings, in which order flags count; and its name there since version 6
+    "cls": ("pooling_mode_cls_token", "cls"), "max": ("pooling_mode_max_tokens", "max"),
+    "mean": ("pooling_mode_mean_tokens", "mean"),
+    "mean_sqrt_len": ("pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens"),
+    "weighted_mean": ("pooling_mode_weightedmean_tokens", "weightedmean"),
+    "last": ("pooling_mode_lasttoken", "lasttoken")}
+USUAL = {  # settings that may be there, if they say this
+    "transformer_task": "feature-extraction", "module_input_name": "sentence_embedding", "include_prompt": True,
+    "modality_config": {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}}
 ACTIVATIONS = {"Identity": "identity", "Tanh": "tanh", "ReLU": "relu", "GELU": "gelu", "SiLU": "silu",
                "Sigmoid": "sigmoid"}  # of torch.nn
 ORDER = {"Transformer": 0, "StaticEmbedding": 0, "Pooling": 1, "Dense": 2, "Normalize": 3}
@@ -76,10 +83,13 @@ def _module(path: Path, entry: Any) -> tuple[str, str]:
     return name, folder
 
 
-def _settings(path: Path, known: dict[str, Any]) -> dict[str, Any]:
-    """The settings in a file, with defaults for those that are not there; one that is not `known` must say nothing."""
+def _settings(path: Path, known: dict[str, Any], output: str = "sentence_embedding") -> dict[str, Any]:
+    """The settings in a file, with defaults for those that are not there; one that is not `known` must say what is
+    usual, or nothing."""
     given = read_config(str(path), FormatError(path, "the file", "there is none"))
-    unknown = [f"{name} = {short(x)}" for name, x in given.items() if name not in known and x not in (None, {}, [], "")]
+    usual = {**USUAL, "module_output_name": output}
+    unknown = [f"{name} = {short(x)}" for name, x in given.items()
+               if name not in known and x not in (None, {}, [], "", usual.get(name))]
     if unknown:
         raise FormatError(path, "the settings", f"{', '.join(unknown)} cannot be followed")
     return {**known, **given}
@@ -101,11 +111,13 @@ def _transformer(folder: Path) -> dict[str, Any]:
     if kind != "bert":
         raise FormatError(config, "model_type", f"{short(kind)} cannot be read, bert can")
     path = folder / "sentence_bert_config.json"
-    given = _settings(path, {"max_seq_length": None, "do_lower_case": False}) if path.is_file() else {}
-    body, tokenizer, longest = load_bert(folder), load_tokenizer(folder), given.get("max_seq_length")
+    given = _settings(path, {"max_seq_length": None, "do_lower_case": False}, "token_embeddings")
+    body, tokenizer, longest = load_bert(folder), load_tokenizer(folder), given["max_seq_length"]
+    if longest is None and (tokens := folder / "tokenizer_config.json").is_file():
+        longest = read_config(str(tokens), FormatError(tokens, "", "")).get("model_max_length")
     if longest is not None and not is_size(longest):
         raise FormatError(path, "max_seq_length", f"an integer, 1 or more, or null, not {short(longest)}")
-    if given.get("do_lower_case") and not getattr(tokenizer, "lowercase", False):
+    if given["do_lower_case"] and not getattr(tokenizer, "lowercase", False):
         raise FormatError(path, "do_lower_case", "true, where the tokenizer is not of small letters")
     room = body.config.max_position_embeddings
     return {"tokenizer": tokenizer, "body": body, "max_length": room if longest is None else min(longest, room)}
@@ -122,12 +134,17 @@ def _static(folder: Path) -> dict[str, Any]:
 
 
 def _pooling(path: Path) -> list[str]:
-    names = {f"pooling_mode_{theirs}": ours for ours, theirs in POOLING.items()}
-    given = _settings(path, {**dict.fromkeys(names, False), "word_embedding_dimension": None, "include_prompt": True})
-    modes = [ours for name, ours in names.items() if given[name]]
-    if not modes or not given["include_prompt"]:
-        raise FormatError(path, "the settings", "one pooling mode or several are expected, and prompts that are pooled "
-                          f"with the text: modes {modes}, include_prompt {short(given['include_prompt'])}")
+    given = _settings(path, {**{flag: False for flag, _ in POOLING.values()}, "pooling_mode": None,
+                             "word_embedding_dimension": None, "embedding_dimension": None})
+    named = given["pooling_mode"]
+    if named is None:
+        modes = [mode for mode, (flag, _) in POOLING.items() if given[flag]]
+    else:
+        ours = {name: mode for mode, (_, name) in POOLING.items()}
+        modes = [ours.get(str(name), "") for name in (named if isinstance(named, list) else [named])]
+    if not modes or "" in modes:
+        raise FormatError(path, "the settings", f"a pooling mode of {', '.join(name for _, name in POOLING.values())} "
+                          f"is expected, or several, not {short(given)}")
     return modes
 
 
@@ -188,10 +205,13 @@ def _write_transformer(folder: Path, encoder: Any) -> None:
         "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": longest,
         **{f"{name.lower()}_token": token for name in ("PAD", "UNK", "CLS", "SEP", "MASK")
            if (token := f"[{name}]") in index}})
+    modes = encoder.pooling.modes
+    flags = {flag: mode in modes for mode, (flag, _) in POOLING.items()}
     os.makedirs(folder / "1_Pooling", exist_ok=True)
     _write_json(folder / "1_Pooling" / "config.json", {
-        "word_embedding_dimension": config.hidden_size, "include_prompt": True,
-        **{f"pooling_mode_{theirs}": ours in encoder.pooling.modes for ours, theirs in POOLING.items()}})
+        "word_embedding_dimension": config.hidden_size, **flags
+    } if modes == [mode for mode in POOLING if mode in modes] else {  # an order that flags cannot tell
+        "embedding_dimension": config.hidden_size, "pooling_mode": [POOLING[mode][1] for mode in modes]})
 
 
 def _write_dense(folder: Path, layer: Dense) -> None:
