@@ -80,7 +80,7 @@ REFUSED = {
                               "tokenizer_args = {'a': 1} cannot be followed"),
     "no mode": ("1_Pooling/config.json", lambda c: c.update(pooling_mode_mean_tokens=False), "mode of cls, max"),
     "a mode of its own": ("1_Pooling/config.json", lambda c: c.update(pooling_mode_median=True), "pooling_mode_median"),
-    "prompts left out": ("1_Pooling/config.json", lambda c: c.update(include_prompt=False), "include_prompt = False cannot"),
+    "prompts left out": ("1_Pooling/config.json", lambda c: c.update(include_prompt=False), "include_prompt = False"),
     "no such prompt": ("config_sentence_transformers.json", lambda c: c.update(default_prompt_name="query"), "'query'")}
 
 
