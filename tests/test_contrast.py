@@ -87,9 +87,14 @@ def test_losses_equal_torchs_and_those_of_sentence_transformers():
     tx, ty, tz = map(torch.tensor, (x, y, z))
     assert ops.triplet_margin_loss(x, y, z, 0.7).item() == pytest.approx(
         torch.nn.functional.triplet_margin_loss(tx, ty, tz, 0.7).item())
-    scores = torch.nn.functional.cosine_similarity(tx[:, None], ty[None], -1) * 20
-    assert ops.in_batch_softmax(x, y).item() == pytest.approx(
-        torch.nn.functional.cross_entropy(scores, torch.arange(6)).item())
+    losses = pytest.importorskip("sentence_transformers.losses")
+    targets = np.array([0.1, 0.9, 0.5, 0.5, 0.0, 1.0])
+    for ours, theirs, vectors, labels in [
+            (ops.in_batch_softmax(x, np.concatenate([y, z])), losses.MultipleNegativesRankingLoss, [tx, ty, tz], None),
+            (ops.cosine_loss(x, y, targets), losses.CosineSimilarityLoss, [tx, ty], torch.tensor(targets)),
+            (ops.cosent_loss(x, y, targets), losses.CoSENTLoss, [tx, ty], torch.tensor(targets))]:
+        loss = theirs(model=torch.nn.Identity())  # which these do not ask
+        assert ours.item() == pytest.approx(loss.compute_loss_from_embeddings(vectors, labels).item())
 
 
 def test_more_alike_targets_order_the_cosines_and_nothing_else():
