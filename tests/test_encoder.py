@@ -24,7 +24,7 @@ TEXTS = ["a", "", "bad cab", "a b c d e f g h", "fed head", "zzz", "a cab", "h",
 
 def bert(**options):
     config = BERTConfig(len(PIECES), 8, 2, 2, 12, 40)
-    return SentenceEncoder(WordPiece(PIECES, PIECES[:5]), BERT(config, rng=np.random.default_rng(0)), **options).eval()
+    return SentenceEncoder(WordPiece(PIECES, PIECES[:5]), BERT(config, rng=np.random.default_rng(0)), **options)
 
 
 def words():
@@ -33,11 +33,11 @@ def words():
 
 def static(**options):
     return SentenceEncoder(words(), StaticEmbedding(EmbeddingBag(len(words()), 6, rng=np.random.default_rng(0))),
-                           **options).eval()
+                           **options)
 
 
 def lstm(**options):
-    return SentenceEncoder(words(), TokenLSTM(len(words()), 4, 3, rng=np.random.default_rng(0)), **options).eval()
+    return SentenceEncoder(words(), TokenLSTM(len(words()), 4, 3, rng=np.random.default_rng(0)), **options)
 
 
 KINDS = [bert(), bert(pooling=["cls", "max"], head=[Dense(16, 5)], normalize=True), bert(pooling="last"), static(),
@@ -88,7 +88,7 @@ def test_an_iterable_is_read_in_chunks(monkeypatch):
 
 
 def test_an_empty_text_is_the_frame_alone_or_zeros():
-    encoder = bert()
+    encoder = bert().eval()
     np.testing.assert_allclose(encoder.encode(""), encoder([[2, 3]], [[True, True]]).data[0], atol=1e-6)
     assert not static().encode("").any() and not static(normalize=True).encode("").any()
 
@@ -120,7 +120,7 @@ def test_what_is_no_text_is_refused(call, error, words):
 
 
 def test_heads_are_what_the_last_attention_gathers_before_it_is_mixed():
-    encoder = bert()
+    encoder = bert().eval()
     heads = encoder.encode_heads(TEXTS, batch_size=3)
     assert heads.shape == (len(TEXTS), 2, 4)
     block = encoder.body.blocks[-1]

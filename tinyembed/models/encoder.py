@@ -60,15 +60,17 @@ class Encoder(Module):
         if batch_size < 1 or not (truncate_dim is None or 1 <= truncate_dim <= self.dim):
             raise ValueError(f"batch_size is 1 or more, truncate_dim in 1 … {self.dim}; not {batch_size} and "
                              f"{truncate_dim}")
-        parts = [self._vectors(self, self.prepare(chunk, prompt), batch_size)[:, :truncate_dim]
+        parts = [self._vectors(self, chunk, batch_size, prompt)[:, :truncate_dim]
                  for chunk in _chunks(items, CHUNK * batch_size, show_progress_bar)]
         y = np.concatenate(parts) if parts else np.zeros((0, truncate_dim or self.dim), np.float32)
         return y / np.maximum(np.linalg.norm(y, axis=-1, keepdims=True), 1e-12) if normalize_embeddings else y
 
-    def _vectors(self, forward: Callable[..., Tensor], prepared: list[Any], batch_size: int) -> Array:
-        """What `forward` makes of prepared items, in their order, computed from the longest on."""
-        order = sorted(range(len(prepared)), key=lambda i: -len(prepared[i]))
+    def _vectors(self, forward: Callable[..., Tensor], items: list[Any], batch_size: int, prompt: str | None = None
+                 ) -> Array:
+        """What `forward` makes of items, in their order, computed from the longest on."""
         with self.evaluating(), no_grad():
+            prepared = self.prepare(items, prompt)
+            order = sorted(range(len(prepared)), key=lambda i: -len(prepared[i]))
             found = [forward(*self.collate([prepared[i] for i in order[first:first + batch_size]])).data
                      for first in range(0, len(order), batch_size)]
         y = np.concatenate(found)

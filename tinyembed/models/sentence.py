@@ -91,7 +91,7 @@ class SentenceEncoder(Encoder):
             prepared[i] = self.tokenizer.encode(prompt + items[i], max_length=self.max_length)
         if long and not self.training:
             warnings.warn(f"{len(long)} of {len(items)} texts have more than {self.max_length} tokens, and were cut: "
-                          "what comes later in them does not count", stacklevel=3)
+                          "what comes later in them does not count", stacklevel=4)
         return prepared
 
     def collate(self, prepared: list[list[int]]) -> tuple[Array, Array]:
@@ -120,7 +120,7 @@ class SentenceEncoder(Encoder):
             y = last.attention.heads(last.norm1(x) if last.norm_first else x, padding=mask)  # (B, T, H, d)
             return self.pooling(y.reshape(*y.shape[:2], -1), mask)
 
-        y = self._vectors(heads, self.prepare(list(texts)), batch_size)
+        y = self._vectors(heads, list(texts), batch_size)
         return y.reshape(len(y), last.attention.num_heads, -1)
 
     # -- training ------------------------------------------------------------------------------------------------------
