@@ -58,8 +58,13 @@ def test_few_positions_are_padded():
     encoder, seen = bert(), []
     inner = encoder.body.forward
     encoder.body.forward = lambda ids, mask: seen.append(mask.copy()) or inner(ids, mask=mask)
-    encoder.encode(["abcdefgh" * 3, "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzz", "a", "bcd"], batch_size=2)
-    assert [mask.all() for mask in seen] == [False, True]  # 26 with 5 ids, then two of 3: [CLS] [UNK] [SEP]
+    encoder.encode(["a", "abcdefgh" * 3, "z" * 60, "bcdefgha", "b c d e f g h"], batch_size=3)
+    assert [mask.sum(1).tolist() for mask in seen] == [[26], [10, 9], [3, 3]]  # 3: [CLS] [UNK] [SEP]
+    assert min(mask.mean() for mask in seen) >= 0.8
+    lengths = [len(ids) for ids in encoder.prepare(TEXTS)]
+    encoder.padding, seen[:] = 1.0, []
+    encoder.encode(TEXTS, batch_size=4)
+    assert [mask.sum(1).tolist() for mask in seen] == [sorted(lengths)[::-1][i:i + 4] for i in (0, 4, 8)]
 
 
 def test_options_of_encode():

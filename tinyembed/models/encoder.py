@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Tensor, no_grad
+from ..core import Tensor, no_grad
 from ..nn import Module
+from ..ops import concatenate
 
 CHUNK = 64  # batches that are prepared, sorted by length and cut together
 
@@ -23,9 +24,12 @@ class Encoder(Module):
     prepare     each item as something that has a len: what it costs, by which batches are formed
     collate     some of these as the arguments of `forward`
     dim         d
+    padding     the share of a batch that may be padding: shorter items make a batch of their own. At 1, the default, it
+                may be all, as suits what does not pay for padding
     """
 
     dim: int
+    padding: float = 1.0
 
     def is_item(self, items: Any) -> bool:
         raise NotImplementedError
@@ -36,17 +40,37 @@ class Encoder(Module):
     def collate(self, prepared: list[Any]) -> tuple[Any, ...]:
         raise NotImplementedError
 
-    def vectors(self, items: Iterable[Any]) -> Tensor:
-        """The vectors of items as one batch, to be trained through          n items -> (n, d)"""
-        return self(*self.collate(self.prepare(list(items))))
+    def vectors(self, items: Iterable[Any], forward: Callable[..., Tensor] | None = None,
+                batch_size: int | None = None, prompt: str | None = None) -> Tensor:
+        """The vectors of items, to be trained through: n items -> (n, d)
+
+        Those of like length go through the model together, at most batch_size of them (None: no bound), the longest
+        first. `forward` may be a function other than the model itself, from the same arguments.
+        """
+        prepared = self.prepare(list(items), prompt)
+        if not prepared:
+            return Tensor(np.zeros((0, self.dim), np.float32))
+        order = sorted(range(len(prepared)), key=lambda i: -len(prepared[i]))
+        found = [(self if forward is None else forward)(*self.collate([prepared[i] for i in some]))
+                 for some in self._batches(order, prepared, batch_size or len(order))]
+        y = found[0] if len(found) == 1 else concatenate(found)
+        return y[np.argsort(order)]
+
+    def _batches(self, order: list[int], prepared: list[Any], batch_size: int) -> Iterator[list[int]]:
+        """The items in order, cut where a batch is full, or the next would be padded too much."""
+        while order:
+            least = (1 - self.padding) * len(prepared[order[0]])
+            some = [i for i in order[:batch_size] if len(prepared[i]) >= least]
+            yield some
+            order = order[len(some):]
 
     def encode(self, items: Any, batch_size: int = 32, normalize_embeddings: bool = False,
                show_progress_bar: bool | None = None, prompt: str | None = None,
                truncate_dim: int | None = None) -> Any:
         """The vectors of items          one item -> (d,), a list or another iterable of n -> (n, d)
 
-        batch_size            how many go through the model at a time. Those of like length go together, so that little
-                              is padded; results are in the order given, and differ by rounding only, whatever the batch
+        batch_size            how many go through the model at a time, at most; those of like length together. Results
+                              are in the order given, and differ by rounding only, whatever the batch
         normalize_embeddings  divide each vector by its length
         show_progress_bar     a bar, if tqdm is installed
         prompt                a text to be put before each text, as some models were trained with: "query: "
@@ -60,22 +84,11 @@ class Encoder(Module):
         if batch_size < 1 or not (truncate_dim is None or 1 <= truncate_dim <= self.dim):
             raise ValueError(f"batch_size is 1 or more, truncate_dim in 1 … {self.dim}; not {batch_size} and "
                              f"{truncate_dim}")
-        parts = [self._vectors(self, chunk, batch_size, prompt)[:, :truncate_dim]
-                 for chunk in _chunks(items, CHUNK * batch_size, show_progress_bar)]
+        with self.evaluating(), no_grad():
+            parts = [self.vectors(chunk, None, batch_size, prompt).data[:, :truncate_dim]
+                     for chunk in _chunks(items, CHUNK * batch_size, show_progress_bar)]
         y = np.concatenate(parts) if parts else np.zeros((0, truncate_dim or self.dim), np.float32)
         return y / np.maximum(np.linalg.norm(y, axis=-1, keepdims=True), 1e-12) if normalize_embeddings else y
-
-    def _vectors(self, forward: Callable[..., Tensor], items: list[Any], batch_size: int, prompt: str | None = None
-                 ) -> Array:
-        """What `forward` makes of items, in their order, computed from the longest on."""
-        with self.evaluating(), no_grad():
-            prepared = self.prepare(items, prompt)
-            order = sorted(range(len(prepared)), key=lambda i: -len(prepared[i]))
-            found = [forward(*self.collate([prepared[i] for i in order[first:first + batch_size]])).data
-                     for first in range(0, len(order), batch_size)]
-        y = np.concatenate(found)
-        y[order] = y.copy()
-        return y
 
 
 def _chunks(items: Iterable[Any], size: int, show_progress_bar: bool | None) -> Iterator[list[Any]]:

@@ -13,6 +13,7 @@ from ..core import Array, Tensor, no_grad
 from ..nn import Linear, Module, Pooling
 from ..ops import cross_entropy, in_batch_softmax, l2_normalise, matryoshka, pair_features, relu
 from ..text import Tokenizer, pad
+from .bert import BERT
 from .encoder import Encoder
 from .published import read_sentence_encoder, write_sentence_encoder
 
@@ -57,6 +58,7 @@ class SentenceEncoder(Encoder):
         self.tokenizer, self.body, self.pooling, self.head = tokenizer, body, Pooling(pooling), list(head)
         self.normalize, self.max_length, self.prompt = normalize, max_length, prompt
         self.pad_id = tokenizer.index.get("[PAD]", 0)
+        self.padding = 0.2 if isinstance(body, BERT) else 1.0  # an LSTM prefers one long batch; a bag has no padding
         with self.evaluating(), no_grad():
             self.dim = self([[0]], [[True]]).shape[1]
 
@@ -120,7 +122,8 @@ class SentenceEncoder(Encoder):
             y = last.attention.heads(last.norm1(x) if last.norm_first else x, padding=mask)  # (B, T, H, d)
             return self.pooling(y.reshape(*y.shape[:2], -1), mask)
 
-        y = self._vectors(heads, list(texts), batch_size)
+        with self.evaluating(), no_grad():
+            y = self.vectors(texts, heads, batch_size).data
         return y.reshape(len(y), last.attention.num_heads, -1)
 
     # -- training ------------------------------------------------------------------------------------------------------
