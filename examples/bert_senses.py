@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import tinyembed as te
-from tinyembed.data import two_senses
+from tinyembed.data import Batches, two_senses
 from tinyembed.models import BERT, BERTConfig, mask_tokens
 from tinyembed.text import Vocabulary, pad
 from tinyembed.train import fit
@@ -23,21 +23,17 @@ from tinyembed.train import fit
 PAD, CLS, SEP, MASK = SPECIALS = ["[PAD]", "[CLS]", "[SEP]", "[MASK]"]
 
 
-class MaskedBatches:
+class MaskedBatches(Batches):
     """Sentences of ids, shuffled and masked anew in each epoch: (ids, targets, segments, mask)."""
 
-    def __init__(self, ids: np.ndarray, mask: np.ndarray, V: int, batch: int, rng: np.random.Generator) -> None:
-        self.ids, self.mask, self.V, self.batch, self.rng = ids, mask, V, batch, rng
-
-    def __len__(self) -> int:
-        return -(-len(self.ids) // self.batch)
+    def __init__(self, ids: np.ndarray, mask: np.ndarray, V: int, size: int, rng: np.random.Generator) -> None:
+        super().__init__((ids, mask), size, rng)
+        self.V = V
 
     def __iter__(self) -> Any:
-        order = self.rng.permutation(len(self.ids))
-        for i in range(0, len(order), self.batch):
-            some = order[i:i + self.batch]
-            hidden, targets = mask_tokens(self.ids[some], self.V, 3, self.rng, 0.4, keep=(0, 1, 2))
-            yield hidden, targets, np.zeros_like(hidden), self.mask[some]
+        for ids, mask in super().__iter__():
+            hidden, targets = mask_tokens(ids, self.V, 3, self.rng, 0.4, keep=(0, 1, 2))
+            yield hidden, targets, np.zeros_like(hidden), mask
 
 
 def cosines(x: np.ndarray, senses: list[str]) -> tuple[float, float]:

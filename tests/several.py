@@ -12,6 +12,7 @@ import numpy as np
 import tinyembed as te
 from tinyembed import nn, ops
 from tinyembed.core import RowGrad, machine
+from tinyembed.data import Batches
 from tinyembed.optim import SGD, AdamW
 from tinyembed.train import fit, parallel
 
@@ -141,17 +142,6 @@ def masks(group):
     return [group.all_gather(x) for x in kept]
 
 
-class Shuffled:
-    """Batches of 5 in an order drawn anew for each pass."""
-
-    def __init__(self, ids, rng):
-        self.ids, self.rng = ids, rng
-
-    def __iter__(self):
-        order = self.rng.permutation(len(self.ids))
-        return ((self.ids[order[i:i + 5]],) for i in range(0, len(self.ids), 5))
-
-
 def run(group, path, die_at=None):
     """Training that saves its state, and may be killed on the way. Model and data draw from one generator, and the
     parts differ in length."""
@@ -164,7 +154,7 @@ def run(group, path, die_at=None):
             os.kill(os.getpid(), signal.SIGKILL)
         return (model(x) ** 2).mean() * (1 + one.random(len(x)).mean())  # when it is evaluated, too
 
-    history = fit(model, Shuffled(ids, one), AdamW(model.parameters()), loss=squares, epochs=4,
+    history = fit(model, Batches(ids, 5, one), AdamW(model.parameters()), loss=squares, epochs=4,
                   every=5, progress=False, checkpoint=path, resume=True, group=group, held_out=[(ids[:7],)])
     assert os.path.exists(path)
     return sha256(model), Path(path).read_bytes(), history.train, history.held_out, same_everywhere(group, model)

@@ -10,7 +10,7 @@ from corpus import docs_of_this_python
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyembed.data import NextTokenBatches, python_docs, split_documents
+from tinyembed.data import Batches, NextTokenBatches, python_docs, split_documents
 
 # ---------------------------------------------------------------------------------------------- python_docs
 
@@ -164,6 +164,58 @@ def test_split_refuses_what_it_can_not_split():
             split_documents(["a", "b"], held_out)
     with pytest.raises(TypeError, match="document 1 is not a string"):
         split_documents(["a", ["b"]])
+
+
+# -------------------------------------------------------------------------------------------------- Batches
+
+
+@given(st.integers(1, 20), st.integers(1, 25), st.none() | st.integers(0, 9), st.booleans())
+def test_an_epoch_has_each_example_once_with_all_that_belongs_to_it(N, B, seed, drop_last):
+    x, texts, bags = np.arange(2 * N).reshape(N, 2), [f"text {i}" for i in range(N)], [[i] * i for i in range(N)]
+    rng = None if seed is None else np.random.default_rng(seed)
+    if drop_last and N < B:
+        with pytest.raises(ValueError, match=f"{N} examples do not fill a batch of {B}"):
+            Batches((x, texts, bags), B, rng, drop_last)
+        return
+    batches, orders = Batches((x, texts, bags), B, rng, drop_last), []
+    for _ in range(2):
+        epoch = list(batches)
+        assert len(epoch) == len(batches) == (N // B if drop_last else -(-N // B))
+        assert [len(some) for some, _, _ in epoch[:-1]] == [B] * (len(epoch) - 1)
+        order = []
+        for some, their_texts, their_bags in epoch:
+            assert isinstance(some, np.ndarray) and not np.shares_memory(some, x)
+            ids = (some[:, 0] // 2).tolist()
+            assert (their_texts, their_bags) == ([texts[i] for i in ids], [bags[i] for i in ids])
+            np.testing.assert_array_equal(some, x[ids])
+            order += ids
+        assert len(order) == (N // B * B if drop_last else N) == len(set(order))
+        assert seed is not None or order == sorted(order)
+        orders.append(order)
+    assert seed is None or N < 8 or orders[0] != orders[1]
+
+
+def test_one_array_alone_is_an_item_and_the_same_generator_gives_the_same_order():
+    one, other = (Batches(np.arange(30), 7, np.random.default_rng(3)) for _ in range(2))
+    for (x,), (y,) in zip(one, other, strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), [
+    (((np.zeros(3), [1, 2]), 1), ValueError, r"need one length.*have \[3, 2\]"),
+    (((), 1), ValueError, "have not even an item"),
+    ((np.zeros((0, 2)), 1), ValueError, r"have \[0\]"),
+    ((["a text", "another"], 1), TypeError, r"item 0 is a string, 'a text'; .* given as \(\[...\],\)"),
+    (("text", 1), TypeError, "item 0 is a string, 't'"),
+    (((np.zeros(2), 3.0), 1), TypeError, "item 1 must be an array or a list .* got 3.0"),
+    ((np.array(3), 1), TypeError, "item 0 must be an array or a list"),
+    (((np.zeros(2), {0, 1}), 1), TypeError, "item 1 must be an array or a list"),
+    ((np.zeros(2), 0), ValueError, "size must be at least 1, got 0"),
+    ((np.zeros(2), 1.0), TypeError, "size must be an integer"),
+])
+def test_what_cannot_be_cut_into_batches_is_refused(arguments, error, message):
+    with pytest.raises(error, match=message):
+        Batches(*arguments)
 
 
 # ----------------------------------------------------------------------------------------- NextTokenBatches

@@ -22,7 +22,7 @@ def line_model(rng=0):
 def line_data(n=40, batch=8):
     x = np.random.default_rng(1).normal(size=(n, 2)).astype(np.float32)
     y = x @ np.float32([[2], [-1]]) + 3
-    return [(x[i:i + batch], y[i:i + batch]) for i in range(0, n, batch)]
+    return list(te.data.Batches((x, y), batch))
 
 
 def squares(model, x, y):

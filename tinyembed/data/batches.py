@@ -1,8 +1,9 @@
-"""Documents split for training and for judging, and a stream of ids cut into batches for a language model."""
+"""Documents split for training and for judging; batches of examples at hand, and of a stream of ids."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +57,56 @@ def split_documents(documents: Sequence[str], held_out: float = 0.1, rng: np.ran
     return train, [document for document in documents if document in chosen]
 
 
+class Batches:
+    """Batches of examples at hand: arrays and lists of one length N, cut along their first axis.
+
+    arrays     (x, y) or the like: each an array with N entries or a list of N texts, lists of ids, anything. An array
+               may be given alone; a list alone is ([...],)
+    size       B, the number of examples in a batch
+    rng        shuffles, anew in each epoch; None keeps the order
+    drop_last  leave out a last batch with fewer than B examples
+
+    Iterating is one epoch, each example once, and yields tuples with an item for each of `arrays`: of an array a new
+    array, of a list a list. `len(batches)` is the number of batches. All random numbers of an epoch are drawn at its
+    first batch.
+
+    Raises ValueError for items that differ in length, no item, no example, B below 1, or when `drop_last` leaves no
+    batch; TypeError for an item that is a string, or neither array nor list, and for B that is not an integer.
+
+    >>> for x, texts in Batches((np.arange(3), ["a", "b", "c"]), 2):
+    ...     print(x, texts)
+    [0 1] ['a', 'b']
+    [2] ['c']
+    """
+
+    def __init__(self, arrays: Any, size: int, rng: np.random.Generator | None = None, drop_last: bool = False) -> None:
+        _check_counts(size=size)
+        self.arrays = (arrays,) if hasattr(arrays, "shape") else tuple(arrays)
+        self.size, self.rng, self.drop_last = int(size), rng, drop_last
+        for i, x in enumerate(self.arrays):
+            if isinstance(x, (str, bytes)):
+                raise TypeError(f"item {i} is a string, {x!r:.30}; a list of texts alone is given as ([...],)")
+            if not isinstance(x, Sequence) and not getattr(x, "shape", ()):
+                raise TypeError(f"item {i} must be an array or a list with an entry for each example, got {x!r:.30}")
+        lengths = [len(x) for x in self.arrays]
+        if len(set(lengths)) != 1 or lengths[0] == 0:
+            raise ValueError(f"items need one length, of one example or more, and have {lengths or 'not even an item'}")
+        self.examples = lengths[0]
+        if len(self) == 0:
+            raise ValueError(f"drop_last leaves no batch: {self.examples} examples do not fill a batch of {size}")
+
+    def __len__(self) -> int:
+        """Give the number of batches in an epoch."""
+        return self.examples // self.size if self.drop_last else -(-self.examples // self.size)
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        """Go through one epoch."""
+        order = np.arange(self.examples) if self.rng is None else self.rng.permutation(self.examples)
+        for first in range(0, len(self) * self.size, self.size):
+            some = order[first:first + self.size]
+            yield tuple(x[some] if hasattr(x, "shape") else [x[i] for i in some] for x in self.arrays)
+
+
 class NextTokenBatches:
     """Batches of windows and their next tokens, cut anew from a stream of ids in each epoch.
 
@@ -91,11 +142,7 @@ class NextTokenBatches:
 
     def __init__(self, ids_per_document: Documents, window: int, batch_size: int,
                  rng: np.random.Generator | None = None, drop_last: bool = False) -> None:
-        for name, value in (("window", window), ("batch_size", batch_size)):
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-                raise TypeError(f"{name} must be an integer, got {value!r}")
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        _check_counts(window=window, batch_size=batch_size)
         self.stream = _stream(ids_per_document)
         self.window, self.batch_size, self.rng, self.drop_last = int(window), int(batch_size), rng, drop_last
         N, T = len(self.stream), self.window
@@ -120,6 +167,14 @@ class NextTokenBatches:
         for first in range(0, len(self) * B, B):
             positions = starts[first:first + B, None] + np.arange(T)  # (B, T)
             yield self.stream[positions], self.stream[positions + 1]
+
+
+def _check_counts(**counts: int) -> None:
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+            raise TypeError(f"{name} must be an integer, got {value!r}")
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
 
 
 def _stream(ids_per_document: Documents) -> Ids:
