@@ -10,7 +10,7 @@ from corpus import docs_of_this_python
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyembed.data import Batches, NextTokenBatches, python_docs, split_documents
+from tinyembed.data import Batches, NextTokenBatches, paragraphs, python_docs, python_docstrings, split_documents
 
 # ---------------------------------------------------------------------------------------------- python_docs
 
@@ -55,6 +55,9 @@ DOCUMENTS = [
     "The assert statement\n\nIt asserts.",
 ]
 
+DOCSTRINGS = {"b.C": "A class\non two lines.", "b.C.method": "A method.", "b.C.method.inner": "An inner function.",
+              "b.C.later": "Later.", "b.last": "Last."}
+
 
 def as_folder(root: Path, library: dict[str, str]) -> Path:
     for name, source in library.items():
@@ -78,6 +81,7 @@ def test_docs_of_a_folder_and_of_a_zip(tmp_path):
     assert python_docs(roots=[folder]) == DOCUMENTS
     assert python_docs(roots=[str(archive)]) == DOCUMENTS
     assert python_docs(roots=[tmp_path / "missing", archive, folder]) == DOCUMENTS  # a module is read once
+    assert dict(python_docstrings(roots=[archive])) == DOCSTRINGS
 
 
 def test_docs_without_the_topics_and_from_unreadable_parts(tmp_path):
@@ -104,8 +108,10 @@ def test_no_docs_at_all_is_an_error_that_says_what_to_do(tmp_path):
         python_docs(roots=str(tmp_path))
 
 
-def test_docs_of_this_python():
+def test_docs_of_this_python(monkeypatch):
     documents = docs_of_this_python()
+    monkeypatch.setattr("tinyembed.data.prose.python_docs", lambda: documents)
+    assert any({"returns", "list"} <= set(words) for words in paragraphs())
     part = [Path(json.__file__).parent]
     assert python_docs(part) == python_docs(part)
     assert sum(len(document.split()) for document in documents) > 100_000
