@@ -99,6 +99,12 @@ def test_gathered_parts_are_the_whole():
             np.testing.assert_array_equal(gathered, whole, strict=True)
 
 
+def test_lists_are_divided_as_arrays_are():
+    batch = np.arange(3), ["a", "b", "c"], [[1], [], [2, 3]]
+    assert [[list(x) for x in Group(rank, 2).part(batch)] for rank in range(2)] == [
+        [[0], ["a"], [[1]]], [[1, 2], ["b", "c"], [[], [2, 3]]]]
+
+
 def test_dtypes_may_differ_between_ranks():
     dense, rows, joined = in_two()[0]
     assert dense.dtype == rows.dtype == np.float32 and joined.tolist() == [1, 2, 1.5]

@@ -46,7 +46,7 @@ print(f"a text twice: perfect vectors have loss {in_batch(perfect, perfect, scal
 pairs = [pair[:2] for pair in zip(*te.data.similar_pairs(4000, np.random.default_rng(0))) if pair[2] == 5]
 words = te.text.Vocabulary.build(text.split() for pair in pairs for text in pair)
 first, second = (te.text.pad([words.encode(text.split()) for text in side], 0)[0] for side in zip(*pairs))
-bag = te.nn.EmbeddingBag(len(words), 32, padding_idx=0, rng=np.random.default_rng(1))
+bag = te.nn.EmbeddingBag(len(words), 32, padding_idx=0, rng=np.random.default_rng(6), dtype=np.float64)
 batches = te.data.Batches((first[100:], second[100:], [text for text, _ in pairs[100:]]), 32, np.random.default_rng(2))
 synonyms = words.encode("helped pushed mended cleaned assisted shoved repaired washed".split())
 adam = te.optim.Adam(bag.parameters(), lr=0.01)
@@ -56,5 +56,5 @@ for epochs in 0, 15:
     x, y = (te.ops.l2_normalise(bag(ids[:100])).data for ids in (first, second))
     rows = te.ops.l2_normalise(bag.weight).data[synonyms]
     print(f"{epochs:>2} epochs: {np.mean((x @ y.T).argmax(1) == np.arange(100)):.0%} of 100 new ones find their own, "
-          f"mean cosine of synonyms {np.mean((rows[:4] * rows[4:]).sum(1)):.1f}")
+          f"mean cosine of synonyms {np.mean((rows[:4] * rows[4:]).sum(1)):.2f}")
 # Next: more wrong answers in a batch make a harder question: larger batches are better ones.

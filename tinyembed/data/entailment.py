@@ -12,7 +12,7 @@ from .scenes import COUNTS, FRAMES, HELD_OUT, KINDS, OPPOSITE, OPTIONS, Scene, d
 ENTAILMENT, NEUTRAL, CONTRADICTION = range(3)
 NOUNS, HAPPENING = ("who", "who_is", "whom", "whom_is"), ("did", "where", "when")
 # "nouns" and "adjectives" are exchanged, which no bag of words can see.
-CHANGES = ("who", "whom", "did", "negated", "count", *OPTIONS, *["nouns", "adjectives"] * 3)
+CHANGES = ("who", "whom", "did", "negated", "count", *OPTIONS, *["nouns", "adjectives"] * 4)
 
 
 def entailment_pairs(n: int, rng: np.random.Generator, held_out: bool = False
@@ -40,9 +40,9 @@ def entailment_pairs(n: int, rng: np.random.Generator, held_out: bool = False
     the dog" implies that he did not love it. What "the" farmer and dog are is not denied: "the old farmer did not love
     the dog" implies that the farmer did not. Half of all hypotheses are denials.
 
-    >>> premises, hypotheses, labels = entailment_pairs(300, np.random.default_rng(8))
-    >>> premises[0], hypotheses[0], labels[0]
-    ('the lonely van was repaired by the old person', 'the old person repaired the van', 0)
+    >>> premises, hypotheses, labels = entailment_pairs(30, np.random.default_rng(2))
+    >>> print(premises[0], hypotheses[0], labels[0], sep="; ")
+    we know that it was the violin that was not wrecked by the pilot; it was the pilot that did not damage the violin; 0
     """
     frames, labels = HELD_OUT if held_out else FRAMES, rng.permutation(np.arange(n) % 3).tolist()
     premises, hypotheses = [], []
@@ -51,7 +51,7 @@ def entailment_pairs(n: int, rng: np.random.Generator, held_out: bool = False
         if rng.random() < 0.5:
             h = replace(h, count="some" if h.negated else one_of(rng, COUNTS[1:]))
         p = _changed(h, rng)
-        while relation(p, h) != label:
+        while relation(p, h) != label or (p == h and rng.random() < 0.7):  # the same in other words comes too easily
             p = _changed(h, rng)
         premise = hypothesis = say(h, one_of(rng, frames), rng)
         while premise == hypothesis:
@@ -97,8 +97,8 @@ def _says(p: Scene, h: Scene, parts: tuple[str, ...]) -> bool:
 
 
 def _changed(scene: Scene, rng: np.random.Generator) -> Scene:
-    """With none to three changes drawn at random; one that a scene does not allow is left out."""
-    for _ in range(rng.integers(4)):
+    """With one to three changes drawn at random; one that a scene does not allow is left out."""
+    for _ in range(rng.integers(1, 4)):
         scene = _change(scene, one_of(rng, CHANGES), rng)
     return scene
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -84,7 +84,7 @@ def draw_scene(rng: np.random.Generator, nouns: Sequence[str] = (*KINDS, "person
     who, whom = (one_of(rng, [noun for noun in nouns if kinds(noun)[-1] == top]) for top in ("person", kind))
     if kind == "animal" and rng.random() < 0.5:
         who, whom = whom, who
-    said = {part: one_of(rng, options) if rng.random() < 0.5 else None for part, options in OPTIONS.items()}
+    said: dict[str, Any] = {part: one_of(rng, [*options, *[None] * len(options)]) for part, options in OPTIONS.items()}
     return Scene(who, one_of(rng, one_of(rng, ACTS[kind])), whom, **said)
 
 

@@ -25,9 +25,9 @@ def similar_pairs(n: int, rng: np.random.Generator) -> tuple[list[str], list[str
     and synonyms are drawn for each sentence, and no part of the score. So a mean of word vectors is near it, and misses
     who did it to whom; rare words carry the meaning, and words like "that" and "was", of the templates, blur it.
 
-    >>> texts, others, scores = similar_pairs(2, np.random.default_rng(10))
+    >>> texts, others, scores = similar_pairs(2, np.random.default_rng(5))
     >>> texts[0], others[0], scores[0]
-    ('it was the girl that washed the truck on Sunday', 'we know that ... was cleaned by the girl on Sunday', 5.0)
+    ('the boy damaged the van', 'we know that it was the boy that wrecked the van', 5.0)
     """
     texts, others, scores, frames = [], [], [], FRAMES + HELD_OUT
     for _ in range(n):

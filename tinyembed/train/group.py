@@ -66,13 +66,13 @@ class Group(Alone):
         self._table[self.rank, ENDED] = 1
 
     def part(self, batch: Any) -> tuple[Any, ...]:
-        """This rank's share of a batch: of each array some entries in a row, of a number that differs by one at most
-        between ranks. ValueError for what cannot be divided so. That all ranks have divided the same batches is looked
-        at when they next add up."""
+        """This rank's share of a batch: of each array or list some entries in a row, of a number that differs by one at
+        most between ranks. ValueError for what cannot be divided so. That all ranks have divided the same arrays is
+        looked at when they next add up."""
         batch = as_tuple(batch)
         if self.size == 1:
             return batch
-        if any(not np.shape(x) or len(x) != len(batch[0]) for x in batch):
+        if any(not (isinstance(x, list) or np.shape(x)) or len(x) != len(batch[0]) for x in batch):
             raise ValueError(f"to divide a batch among {self.size} processes, each item must have an entry for each "
                              f"example; got {[getattr(x, 'shape', type(x).__name__) for x in batch]}")
         for x in batch:
