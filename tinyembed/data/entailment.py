@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .scenes import COUNTS, FRAMES, HELD_OUT, KINDS, OPPOSITE, OPTIONS, Scene, draw_scene, kinds, one_of, say
+from .scenes import COUNTS, FRAMES, HELD_OUT, OPPOSITE, OPTIONS, Scene, draw_scene, kinds, one_of, say
 
 ENTAILMENT, NEUTRAL, CONTRADICTION = range(3)
-NOUNS, HAPPENING = ("who", "who_is", "whom", "whom_is"), ("did", "where", "when")
+THEY, HAPPENING = ("who", "who_is", "whom", "whom_is"), ("did", "where", "when")
 # "nouns" and "adjectives" are exchanged, which no bag of words can see.
 CHANGES = ("who", "whom", "did", "negated", "count", *OPTIONS, *["nouns", "adjectives"] * 4)
 
@@ -41,18 +41,21 @@ def entailment_pairs(n: int, rng: np.random.Generator, held_out: bool = False
     the dog" implies that the farmer did not. Half of all hypotheses are denials.
 
     >>> premises, hypotheses, labels = entailment_pairs(30, np.random.default_rng(2))
-    >>> print(premises[0], hypotheses[0], labels[0], sep="; ")
-    we know that it was the violin that was not wrecked by the pilot; it was the pilot that did not damage the violin; 0
+    >>> premises[0], hypotheses[0], labels[0]
+    ('there was no person that damaged an instrument',
+     'we know that no person damaged an instrument during the festival', 0)
     """
     frames, labels = HELD_OUT if held_out else FRAMES, rng.permutation(np.arange(n) % 3).tolist()
     premises, hypotheses = [], []
     for label in labels:
-        h = replace(draw_scene(rng), negated=rng.random() < 0.5)
-        if rng.random() < 0.5:
-            h = replace(h, count="some" if h.negated else one_of(rng, COUNTS[1:]))
-        p = _changed(h, rng)
+        whole, negated = draw_scene(rng), rng.random() < 0.5
+        count = "the" if rng.random() < 0.5 else "some" if negated else one_of(rng, COUNTS[1:])
+        left_out: dict[str, Any] = {part: None for part in OPTIONS if rng.random() < 0.5}
+        h = replace(whole, who=one_of(rng, kinds(whole.who)), whom=one_of(rng, kinds(whole.whom)), count=count,
+                    negated=negated, **left_out)
+        p = _changed(h, whole, rng)
         while relation(p, h) != label or (p == h and rng.random() < 0.7):  # the same in other words comes too easily
-            p = _changed(h, rng)
+            p = _changed(h, whole, rng)
         premise = hypothesis = say(h, one_of(rng, frames), rng)
         while premise == hypothesis:
             premise = say(p, one_of(rng, frames), rng)
@@ -62,7 +65,7 @@ def entailment_pairs(n: int, rng: np.random.Generator, held_out: bool = False
 
 
 def relation(p: Scene, h: Scene) -> int:
-    """The label of two scenes with "the", or two without: whether p implies h, or rules it out, or neither.
+    """The label of two scenes, both with "the" or both without: whether p implies h, or rules it out, or neither.
 
     A scene says what its nouns are, and that something happened (or that it did not). With "the", what the nouns are is
     not denied with it, and opposite acts exclude each other. Without, all of it is denied, and nothing is excluded.
@@ -70,7 +73,7 @@ def relation(p: Scene, h: Scene) -> int:
     known = p.count == "the"
     if known and not all(a in kinds(b) or b in kinds(a) for a, b in ((p.who, h.who), (p.whom, h.whom))):
         return NEUTRAL  # exchanged: another happening
-    outside, inside = (NOUNS, HAPPENING) if known else ((), ("count", *NOUNS, *HAPPENING))  # the negation
+    outside, inside = (THEY, HAPPENING) if known else ((), ("count", *THEY, *HAPPENING))  # the negation
     described, excluded = _says(p, h, outside), known and p.did == OPPOSITE[h.did]
     if p.negated:
         implied, excluded = h.negated and _says(h, p, inside), not h.negated and _says(h, p, inside)
@@ -96,14 +99,14 @@ def _says(p: Scene, h: Scene, parts: tuple[str, ...]) -> bool:
     return True
 
 
-def _changed(scene: Scene, rng: np.random.Generator) -> Scene:
-    """With one to three changes drawn at random; one that a scene does not allow is left out."""
+def _changed(scene: Scene, whole: Scene, rng: np.random.Generator) -> Scene:
+    """With one to three changes drawn at random: what they add is of the whole; one that it does not allow is none."""
     for _ in range(rng.integers(1, 4)):
-        scene = _change(scene, one_of(rng, CHANGES), rng)
+        scene = _change(scene, whole, one_of(rng, CHANGES), rng)
     return scene
 
 
-def _change(s: Scene, what: str, rng: np.random.Generator) -> Scene:
+def _change(s: Scene, whole: Scene, what: str, rng: np.random.Generator) -> Scene:
     if what == "adjectives":
         return replace(s, who_is=s.whom_is, whom_is=s.who_is)
     if what == "nouns":  # (no van loves a farmer)
@@ -117,7 +120,7 @@ def _change(s: Scene, what: str, rng: np.random.Generator) -> Scene:
     elif what == "count":
         value = value if value == "the" or s.negated else one_of(rng, COUNTS[1:])
     elif what in OPTIONS:
-        value = None if value else one_of(rng, OPTIONS[what])
+        value = None if value else getattr(whole, what)
     else:
-        value = one_of(rng, [*kinds(value)[1:], *(word for word, kind in KINDS.items() if kind == value)])
+        value = one_of(rng, next(kinds(noun) for noun in (whole.who, whole.whom) if value in kinds(noun)))
     return replace(s, **{what: value})

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -74,18 +74,22 @@ def kinds(noun: str) -> tuple[str, ...]:
     return noun, *(kinds(KINDS[noun]) if noun in KINDS else ())
 
 
+NOUNS = {top: [noun for noun in KINDS if noun not in KINDS.values() and kinds(noun)[-1] == top]
+         for top in ("person", "animal", "object")}  # farmer and nurse, not worker
+
+
 def one_of(rng: np.random.Generator, choices: Sequence[T]) -> T:
-    return choices[rng.integers(len(choices))]
+    return choices[int(rng.integers(len(choices)))]
 
 
-def draw_scene(rng: np.random.Generator, nouns: Sequence[str] = (*KINDS, "person", "animal", "object")) -> Scene:
-    """A scene between a person and an animal, or a person and an object; with "the", and not negated."""
+def draw_scene(rng: np.random.Generator) -> Scene:
+    """A scene between a person and an animal, or a person and an object, of which all is said; "the", not negated."""
     kind = one_of(rng, ["animal", "object"])
-    who, whom = (one_of(rng, [noun for noun in nouns if kinds(noun)[-1] == top]) for top in ("person", kind))
+    who, whom = one_of(rng, NOUNS["person"]), one_of(rng, NOUNS[kind])
     if kind == "animal" and rng.random() < 0.5:
         who, whom = whom, who
-    said: dict[str, Any] = {part: one_of(rng, [*options, *[None] * len(options)]) for part, options in OPTIONS.items()}
-    return Scene(who, one_of(rng, one_of(rng, ACTS[kind])), whom, **said)
+    more: dict[str, Any] = {part: one_of(rng, options) for part, options in OPTIONS.items()}
+    return replace(Scene(who, one_of(rng, one_of(rng, ACTS[kind])), whom), **more)
 
 
 def say(scene: Scene, frame: Frame, rng: np.random.Generator) -> str:
