@@ -111,8 +111,8 @@ STREAM = np.random.default_rng(3).integers(0, V, 120)
 BATCHES: dict[str, Callable[[], SimpleNamespace]] = {
     "a list": with_batches(lambda rng: [(STREAM[i:i + T][None], STREAM[i + 1:i + 6][None]) for i in range(0, 50, T)]),
     "drawn in mid-pass": with_batches(lambda rng: Pairs(np.random.default_rng(4))),
-    "an array and a list": with_batches(lambda rng: Batches((STREAM[:100].reshape(20, T),
-                                                             STREAM[20:].reshape(20, T).tolist()), 3, rng)),
+    "an array and a list": with_batches(lambda rng: Batches(
+        (STREAM[:100].reshape(20, T), STREAM[20:].reshape(20, T).tolist()), 3, np.random.default_rng(4))),
     "one generator": with_batches(lambda rng: NextTokenBatches(STREAM, T, 2, rng), all_of_them=True),
     "one, in mid-pass": with_batches(Pairs, all_of_them=True),
     "MT19937": with_batches(lambda rng: Pairs(np.random.Generator(np.random.MT19937(4)))),
