@@ -66,7 +66,7 @@ def same_everywhere(group, model):
 KINDS = ["dense", "rows", "tied"]
 SIZES = [[6, 6, 6, 6], [5, 1, 2, 7, 1], [1]]
 OPTIONS = [{}, {"accumulate": 2}, {"clip_norm": 0.1}, {"accumulate": 3, "clip_norm": 0.2, "epochs": 2},
-           {"patience": 1, "epochs": 20}]
+           {"patience": 1, "epochs": 8}]
 CASES = list(itertools.product(KINDS, SIZES, OPTIONS))
 
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 
 def example(name, *flags, cwd):
     run = subprocess.run([sys.executable, ROOT / "examples" / name, *flags], cwd=cwd, capture_output=True, text=True,
-                         timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT)})
+                         timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
     assert run.returncode == 0, run.stderr
     return run.stdout
 
@@ -34,8 +34,8 @@ def test_next_token_on_a_text_of_ones_own(tmp_path, flags):
     rng = np.random.default_rng(0)
     text = "\n\n".join(" ".join(rng.choice(sentences, 8)) + f" {n}" for n in range(60))
     (tmp_path / "text.txt").write_text(text, "utf-8")
-    out = example("next_token.py", "--text", "text.txt", "--steps", "60", "--dim", "16", "--words", "cat", "zebra",
-                  "--prompt", "the cat", "--save", "out.png", *flags, cwd=tmp_path)
+    out = example("next_token.py", "--text", "text.txt", "--steps", "60", "--dim", "16", "--hidden", "32", "--words",
+                  "cat", "zebra", "--prompt", "the cat", "--save", "out.png", *flags, cwd=tmp_path)
     untrained, bigram, trained = (float(re.search(rf"{name} +([\d.]+)", out)[1])
                                   for name in ("untrained", "interpolated bigram", "\n  trained"))
     assert trained < untrained and bigram < untrained

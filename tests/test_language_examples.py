@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import json
 import math
 import os
 import re
@@ -13,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from corpus import docs_of_this_python
 
 import tinyembed.data
 from tinyembed.models import load_gpt
@@ -23,13 +23,17 @@ ROOT = Path(__file__).parent.parent
 SMALL = ["--vocab", "300", "--layers", "1", "--heads", "2", "--dim", "16", "--context", "16", "--batch", "4"]
 
 
+# Products are small: one thread each is quickest, above all where others work.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
 def command(name, *flags):
     return [sys.executable, str(ROOT / "examples" / f"{name}.py"), *flags]
 
 
 def run(name, *flags, cwd):
     done = subprocess.run(command(name, *flags), cwd=cwd, capture_output=True, text=True, timeout=300,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)})
+                          env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -67,7 +71,7 @@ def test_gpt_killed_and_run_again_ends_with_the_same_bytes(tmp_path, text):
     killed.mkdir()
     printed = run("gpt", *flags, cwd=whole)
     process = subprocess.Popen(command("gpt", *flags), cwd=killed, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                               env={**os.environ, "PYTHONPATH": str(ROOT)})
+                               env=ENVIRONMENT)
     stamps = set()
     while process.poll() is None and len(stamps) < 2:  # it is saved at the start, and after 100 steps
         stamps |= {(killed / "run").stat().st_mtime_ns} if (killed / "run").exists() else set()
@@ -98,7 +102,8 @@ def test_vectors_of_a_word_differ_in_context_and_not_in_the_table(tmp_path):
 
 
 def test_from_text_to_rows(monkeypatch, example_here):
-    monkeypatch.setattr(tinyembed.data, "python_docs", docs_of_this_python)
+    some = tinyembed.data.python_docs([Path(json.__file__).parent])  # not the whole library's
+    monkeypatch.setattr(tinyembed.data, "python_docs", lambda: some)
     _, out, _ = example_here("from_text_to_rows", "--vocab", "600", "--dim", "8", "--text", "Hello 你好")
     assert "and back: 'Hello 你好'" in out and "the same by a layer: True" in out
 

@@ -66,11 +66,14 @@ def in_two():
     return launch(each, 2, mix_dtypes, masks, bad_loss)
 
 
+train_alone = functools.cache(lambda: train_all(Group()))
+
+
 @pytest.mark.parametrize("processes", [2, 3])
 def test_a_step_of_several_processes_is_that_of_one(processes):
     """For gradients of rows, dense ones and both; parts that differ in length; batches with fewer examples than there
     are processes; accumulated and clipped."""
-    for case, one, several in zip(CASES, train_all(Group()), launch(train_all, processes)):
+    for case, one, several in zip(CASES, train_alone(), launch(train_all, processes)):
         assert several[3], case
         for x, y in zip(one[:3], several[:3]):
             for a, b in zip(x, y):

@@ -17,7 +17,8 @@ NAMES = ("word2vec", "fasttext", "glove", "doc2vec", "dimensions")
 
 def run(name, *flags, cwd):
     return subprocess.run([sys.executable, ROOT / "examples" / f"{name}.py", *flags], cwd=cwd, capture_output=True,
-                          text=True, timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT)})
+                          text=True, timeout=300,
+                          env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ print(f"a text twice: perfect vectors have loss {in_batch(perfect, perfect, scal
       f"of three; with its twin masked {in_batch(perfect, perfect, mask, scale=100).item():.4f}\n")
 
 # Sentences of one meaning, said in other words and another order. A sentence is a mean of rows, and now the rows learn.
-pairs = [pair[:2] for pair in zip(*te.data.similar_pairs(4000, np.random.default_rng(0))) if pair[2] == 5]
+pairs = [pair[:2] for pair in zip(*te.data.similar_pairs(3000, np.random.default_rng(0))) if pair[2] == 5]
 words = te.text.Vocabulary.build(text.split() for pair in pairs for text in pair)
 first, second = (te.text.pad([words.encode(text.split()) for text in side], 0)[0] for side in zip(*pairs))
 bag = te.nn.EmbeddingBag(len(words), 32, padding_idx=0, rng=np.random.default_rng(6), dtype=np.float64)

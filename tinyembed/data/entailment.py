@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .scenes import COUNTS, FRAMES, HELD_OUT, OPPOSITE, OPTIONS, Scene, draw_scene, kinds, one_of, say
+from .scenes import COUNTS, HELD_OUT, OPPOSITE, OPTIONS, TEMPLATES, Scene, draw_scene, kinds, one_of, say
 
 ENTAILMENT, NEUTRAL, CONTRADICTION = range(3)
 THEY, HAPPENING = ("who", "who_is", "whom", "whom_is"), ("did", "where", "when")
@@ -43,9 +43,9 @@ def entailment_pairs(n: int, rng: np.random.Generator, held_out: bool = False
     >>> premises, hypotheses, labels = entailment_pairs(30, np.random.default_rng(2))
     >>> premises[0], hypotheses[0], labels[0]
     ('there was no person that damaged an instrument',
-     'we know that no person damaged an instrument during the festival', 0)
+     'no instrument was damaged by a person during the festival', 0)
     """
-    frames, labels = HELD_OUT if held_out else FRAMES, rng.permutation(np.arange(n) % 3).tolist()
+    templates, labels = HELD_OUT if held_out else TEMPLATES, rng.permutation(np.arange(n) % 3).tolist()
     premises, hypotheses = [], []
     for label in labels:
         whole, negated = draw_scene(rng), rng.random() < 0.5
@@ -56,9 +56,9 @@ def entailment_pairs(n: int, rng: np.random.Generator, held_out: bool = False
         p = _changed(h, whole, rng)
         while relation(p, h) != label or (p == h and rng.random() < 0.7):  # the same in other words comes too easily
             p = _changed(h, whole, rng)
-        premise = hypothesis = say(h, one_of(rng, frames), rng)
+        premise = hypothesis = say(h, one_of(rng, templates), rng)
         while premise == hypothesis:
-            premise = say(p, one_of(rng, frames), rng)
+            premise = say(p, one_of(rng, templates), rng)
         premises.append(premise)
         hypotheses.append(hypothesis)
     return premises, hypotheses, labels

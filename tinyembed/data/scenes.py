@@ -54,18 +54,19 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class Frame:
+class Template:
     """How it is said: reported ("we know that …"), cleft ("it was … that …", "there was … that …"), in the passive."""
 
-    reported: bool
-    cleft: bool
-    passive: bool
+    reported: bool = False
+    cleft: bool = False
+    passive: bool = False
 
 
-# What a held-out frame is made of is in others, too: no word of it is new, but the way they are put together.
-HELD_OUT = [Frame(False, True, True), Frame(True, False, True), Frame(True, True, False)]
-FRAMES = [Frame(False, False, False), Frame(False, False, True), Frame(False, True, False), Frame(True, False, False),
-          Frame(True, True, True)]
+# What held-out templates are made of is in the others, too: no word is new, but the way words are put together.
+TEMPLATES = [Template(), Template(reported=True), Template(cleft=True), Template(passive=True),
+             Template(reported=True, cleft=True, passive=True)]
+HELD_OUT = [Template(cleft=True, passive=True), Template(reported=True, passive=True),
+            Template(reported=True, cleft=True)]
 
 
 @functools.cache
@@ -92,11 +93,11 @@ def draw_scene(rng: np.random.Generator) -> Scene:
     return replace(Scene(who, one_of(rng, one_of(rng, ACTS[kind])), whom), **more)
 
 
-def say(scene: Scene, frame: Frame, rng: np.random.Generator) -> str:
+def say(scene: Scene, template: Template, rng: np.random.Generator) -> str:
     """A sentence that says it; which of the synonyms, and where place and time stand, is drawn.
 
     >>> scene, rng = Scene("farmer", "watch observe", "dog", who_is="old", when="at night"), np.random.default_rng(1)
-    >>> print(say(scene, Frame(False, False, False), rng), say(scene, Frame(False, True, True), rng), sep="; ")
+    >>> print(say(scene, Template(), rng), say(scene, Template(cleft=True, passive=True), rng), sep="; ")
     at night the old farmer watched the dog; it was the dog that was observed by the old farmer at night
     """
     verb, known = one_of(rng, scene.did.split()), scene.count == "the"
@@ -104,23 +105,23 @@ def say(scene: Scene, frame: Frame, rng: np.random.Generator) -> str:
     if known:
         counts = "the", "the"
     elif scene.negated:
-        counts = ("a", "no") if frame.passive else ("no", "a")  # no dog was watched by a farmer
+        counts = ("a", "no") if template.passive else ("no", "a")  # no dog was watched by a farmer
     else:
         counts = scene.count, "a"
     who, whom = _phrase(counts[0], scene.who_is, scene.who), _phrase(counts[1], scene.whom_is, scene.whom)
     not_ = "not " if known and scene.negated else ""
-    if frame.passive:
+    if template.passive:
         first, rest = whom, f"was {not_}{past} by {who}"
     else:
         first, rest = who, f"did not {verb} {whom}" if not_ else f"{past} {whom}"
-    if frame.cleft:
+    if template.cleft:
         there = "it was" if known else "there were" if first.startswith(tuple(COUNTS[1:])) else "there was"
         first = f"{there} {first} that"
     around = [words for words in (scene.where, scene.when) if words]
     if rng.random() < 0.5:
         around.reverse()
     before = [around.pop()] if around and rng.random() < 0.3 else []
-    return " ".join([*["we know that"] * frame.reported, *before, first, rest, *around])
+    return " ".join([*["we know that"] * template.reported, *before, first, rest, *around])
 
 
 def _phrase(count: str, adjective: str | None, noun: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .scenes import ACTS, FRAMES, HELD_OUT, KINDS, NOUNS, OPTIONS, Scene, draw_scene, kinds, one_of, say
+from .scenes import ACTS, HELD_OUT, KINDS, NOUNS, OPTIONS, TEMPLATES, Scene, draw_scene, kinds, one_of, say
 
 PARTS = ("who", "did", "whom", "where", "when", "negated")
 PLACES, TIMES = ([*[None] * 4, *OPTIONS[part]] for part in ("where", "when"))  # often there is none
@@ -27,15 +27,15 @@ def similar_pairs(n: int, rng: np.random.Generator) -> tuple[list[str], list[str
 
     >>> texts, others, scores = similar_pairs(2, np.random.default_rng(3))
     >>> texts[0], others[0], scores[0]
-    ('the farmer cleaned the truck on Sunday', 'we know that the farmer washed the truck on Sunday', 5.0)
+    ('the farmer cleaned the truck on Sunday', 'the truck was washed by the farmer on Sunday', 5.0)
     """
-    texts, others, scores, frames = [], [], [], FRAMES + HELD_OUT
+    texts, others, scores, templates = [], [], [], TEMPLATES + HELD_OUT
     for _ in range(n):
         a = replace(draw_scene(rng), who_is=None, whom_is=None, negated=rng.random() < 0.25,
                     where=one_of(rng, PLACES), when=one_of(rng, TIMES))
         b = _changed(a, rng)
-        texts.append(say(a, one_of(rng, frames), rng))
-        others.append(say(b, one_of(rng, frames), rng))
+        texts.append(say(a, one_of(rng, templates), rng))
+        others.append(say(b, one_of(rng, templates), rng))
         scores.append(5 * sum(_agreement(getattr(a, part), getattr(b, part)) for part in PARTS) / len(PARTS))
     return texts, others, scores
 

@@ -108,7 +108,7 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
         about: Any = None, group: Any = None) -> History:
     """Train: for each batch, loss, backward, clipping, step.
 
-    batches     re-iterable; each batch a tuple of arrays whose first axis are the examples, such as `NextTokenBatches`
+    batches     re-iterable; each batch a tuple of arrays whose first axis are the examples, such as `data.Batches`
                 (where lengths differ, as with bags, `examples_in` has the rule)
     loss        `loss(model, *batch)` -> the mean over the batch's examples; `model.loss(*batch)` if not given
     epochs      passes over the batches; one if neither this nor `steps` is given
