@@ -36,6 +36,7 @@ def rng(seed=0):
 LAYERS = {  # name: (how it is made, an input)
     "Linear": (lambda **o: nn.Linear(3, 2, **o), rng(1).normal(size=(4, 3))),
     "Linear without bias": (lambda **o: nn.Linear(3, 2, bias=False, **o), rng(1).normal(size=(2, 2, 3))),
+    "Dense": (lambda **o: nn.Dense(3, 2, "gelu", **o), rng(1).normal(size=(4, 3))),
     "Embedding": (lambda **o: nn.Embedding(5, 3, **o), np.array([[0, 4, 4], [2, 0, 4]])),
     "LearnedPositionalEmbedding": (lambda **o: nn.LearnedPositionalEmbedding(5, 2, **o), rng(1).normal(size=(2, 3, 2))),
     "GPTEmbedding": (lambda **o: nn.GPTEmbedding(5, 3, 4, **o), np.array([[1, 1, 3], [3, 0, 1]])),
