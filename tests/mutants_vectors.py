@@ -1,9 +1,12 @@
-"""The formats of word vectors and of a vocabulary, to be tried with damaged files as mutants.py does it."""
+"""The formats of vectors and of a vocabulary, to be tried with damaged files as mutants.py does it."""
 
 import gzip
+import json
+import struct
 import zlib
 
 import mutants
+import mutants_checkpoint
 import numpy as np
 import slow_readers
 from mutants import FORMATS, Format
@@ -12,6 +15,7 @@ from test_fasttext_file import agrees
 
 from tinyembed.files import read_fasttext, read_word2vec, write_word2vec
 from tinyembed.text import Vocabulary
+from tinyembed.vectors import SearchIndex
 
 NAMES = ["the", "cat", "New\xa0York", "naïve", "🙂", "</s>", *(f"word{i}" for i in range(20))]
 VECTORS = np.random.default_rng(0).normal(0, 0.3, (len(NAMES), 5)).astype(np.float32)
@@ -55,6 +59,29 @@ def mend_gzip(data, mutant):
     return gzip.compress(next(mutants.mutants(gzip.decompress(data), 1, seed=zlib.crc32(mutant), mend=mend_header))[1])
 
 
+def read_search_index(path):
+    """What is taken can be searched, and saved as it was."""
+    index = SearchIndex.load(path)
+    assert all(len(hits) == min(3, len(index)) for hits in index.search(np.ones((2, index.shape[1])), 3))
+    return index
+
+
+def check_search_index(index, data):
+    begin = 8 + struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8:begin])
+    said = json.loads(header.pop("__metadata__")["tree"])
+    assert (index.score, index.precision, index.rescore, list(index.shape)) == (
+        said["score"], said["precision"], said["rescore"], said["shape"])
+    for name in ("vectors", "codes", "ranges"):
+        array = getattr(index, name)
+        if array is None:
+            assert said[name] is None
+            continue
+        entry = header[said[name]["$tensor"][0]]
+        a, b = (begin + offset for offset in entry["data_offsets"])
+        assert list(array.shape) == entry["shape"] and array.tobytes() == data[a:b]
+
+
 FORMATS.update({
     "word2vec text": Format(".txt", make(), read(), check(slow_readers.text), mend_header),
     "word2vec text gzip": Format(".txt.gz", make(), read(), check(slow_readers.text), mend_gzip),
@@ -66,4 +93,7 @@ FORMATS.update({
                                        agrees) for name, model in MODELS.items()},
     "vocabulary": Format(".jsonl", lambda path: Vocabulary(NAMES, range(0, 260, 10)).save(path), Vocabulary.load,
                          check_vocabulary),
+    **{f"search index, {precision}": Format(
+        ".index", lambda path, precision=precision: SearchIndex(VECTORS, "euclidean", precision).save(path),
+        read_search_index, check_search_index, mutants_checkpoint.mend) for precision in ("int8", "binary")},
 })

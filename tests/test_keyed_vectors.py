@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tinyembed.files import FormatError
-from tinyembed.vectors import KeyedVectors, UnknownKey, nearest, neighbours, row_norms
+from tinyembed.vectors import KeyedVectors, UnknownKey, nearest, row_norms, search
 
 rng = np.random.default_rng
 # Small whole numbers: many equal rows, zero rows, rows that point the same way.
@@ -123,8 +123,8 @@ def test_a_search_is_brute_force_with_equals_by_index(table, data):
     queries = rng(data.draw(st.integers(0, 99))).integers(-2, 3, (3, D)) + 0.0
     queries /= np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), 1e-9)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(neighbours, "CHUNK", data.draw(st.integers(1, 50)))
-        patch.setattr(neighbours, "BLOCK", data.draw(st.integers(1, 9)))
+        patch.setattr(search, "CHUNK", data.draw(st.integers(1, 50)))
+        patch.setattr(search, "ROWS", data.draw(st.integers(1, 9)))
         found = nearest(table, row_norms(table), queries, k, start, stop)
     for query, (ids, scores) in zip(queries, found):
         expected, values = brute_force(table, query, k, start, stop)

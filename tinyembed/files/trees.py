@@ -51,9 +51,9 @@ def write_tree(path: Path, tree: Any, *, kind: str, layout: int) -> None:
     write_safetensors(path, tensors, {**found, "crc32": _checksum_of_texts(found)})
 
 
-def read_tree(path: Path, pattern: Any, *, kind: str, layout: int) -> tuple[Any, str]:
-    """The tree that `write_tree` wrote, with arrays of its own, if it has the form of `pattern` (see `check_tree`); and
-    the version that wrote it.
+def read_tree(path: Path, pattern: Any, *, kind: str, layout: int, mapped: bool = False) -> tuple[Any, str]:
+    """The tree that `write_tree` wrote, if it has the form of `pattern` (see `check_tree`); and the version that wrote
+    it. Arrays are its own, or with mapped=True stay in the file, read-only: their bytes are read once, to be checked.
 
     FormatError if it is another kind of file, of another layout, damaged, or of another form.
 
@@ -80,7 +80,7 @@ def read_tree(path: Path, pattern: Any, *, kind: str, layout: int) -> tuple[Any,
     used: set[str] = set()
     try:
         json_tree = parse_json(path, "metadata 'tree'", text.encode(), os.path.getsize(path) + SPARE)
-        tree = _decode(path, json_tree, file, used)
+        tree = _decode(path, json_tree, file, used, mapped)
     except RecursionError:
         raise FormatError(path, "metadata 'tree'", "nested too deeply") from None
     if used != set(file):
@@ -198,18 +198,18 @@ def _checksum_of_texts(found: dict[str, str]) -> str:
     return str(zlib.crc32(json.dumps(found, sort_keys=True).encode()))
 
 
-def _decode(path: Any, x: Any, file: SafeTensors, used: set[str]) -> Any:
+def _decode(path: Any, x: Any, file: SafeTensors, used: set[str], mapped: bool) -> Any:
     """What `_encode` encoded; FormatError for what it would not have written."""
     if isinstance(x, list):
-        return [_decode(path, item, file, used) for item in x]
+        return [_decode(path, item, file, used, mapped) for item in x]
     if not isinstance(x, dict):
         return x
     if not any(key.startswith("$") for key in x):
-        return {key: _decode(path, value, file, used) for key, value in x.items()}
+        return {key: _decode(path, value, file, used, mapped) for key, value in x.items()}
     match x:
         case {"$tensor": [str(name), int(crc)], **rest} if not rest and name in file and name not in used:
             used.add(name)
-            array = np.array(file[name])
+            array = file[name] if mapped else np.array(file[name])
             if _checksum(array) != crc:
                 raise FormatError(path, f"tensor {name!r}", "the checksum does not fit: the file is damaged")
             return array
@@ -217,9 +217,9 @@ def _decode(path: Any, x: Any, file: SafeTensors, used: set[str]) -> Any:
             if all(type(n) is int for n in shape):
                 return FileReference(name, dtype, tuple(shape), offset)
         case {"$tuple": list(items), **rest} if not rest:
-            return tuple(_decode(path, item, file, used) for item in items)
+            return tuple(_decode(path, item, file, used, mapped) for item in items)
         case {"$strings": [text, lengths], **rest} if not rest:
-            found, counts = _decode(path, text, file, used), _decode(path, lengths, file, used)
+            found, counts = (_decode(path, part, file, used, mapped) for part in (text, lengths))
             if isinstance(found, np.ndarray) and isinstance(counts, np.ndarray) and counts.dtype == np.int64 and \
                     found.dtype == np.uint8 and counts.ndim == 1 and counts.min(initial=0) >= 0:
                 whole, ends = found.tobytes().decode("utf-8", "replace"), np.cumsum(counts)
@@ -230,5 +230,5 @@ def _decode(path: Any, x: Any, file: SafeTensors, used: set[str]) -> Any:
         case {"$items": list(items), **rest} if not rest:
             if all(isinstance(item, list) and len(item) == 2 and type(item[0]) in (str, int) for item in items) \
                     and len({key for key, _ in items}) == len(items):
-                return {key: _decode(path, value, file, used) for key, value in items}
+                return {key: _decode(path, value, file, used, mapped) for key, value in items}
     raise FormatError(path, "metadata 'tree'", f"{json.dumps(x)[:80]} stands for nothing that is there")

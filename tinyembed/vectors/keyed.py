@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..core import Array
-from .neighbours import cosines, exact_cosines, nearest, slack
 from .questions import evaluate_word_analogies, evaluate_word_pairs
+from .search import chunks, exact_scores, nearest, slack
 from .table import Key, VectorTable, listed
 
 
@@ -96,7 +96,7 @@ class KeyedVectors(VectorTable):
         query, others = _unit(self._mean([(word_or_vector, 1.0)])), list(other_words or ())
         if others:
             ids = np.array([self.get_index(key) for key in others])
-            return 1 - exact_cosines(self._vectors, ids, query).astype(self.norms.dtype)
+            return 1 - exact_scores(self._vectors, ids, query[None]).astype(self.norms.dtype)
         return 1 - self._cosines(query)
 
     def most_similar(self, positive: Any = None, negative: Any = None, topn: int | None = 10, clip_start: int = 0,
@@ -162,7 +162,7 @@ class KeyedVectors(VectorTable):
         query, i, j = _unit(self._mean([(key1, 1.0)])), self.get_index(key1), self.get_index(key2)
         scores = self._cosines(query).astype(np.float64)
         close = np.append(np.flatnonzero(np.abs(scores - scores[j]) <= slack(self._vectors)), j)
-        scores[close] = exact_cosines(self._vectors, close, query)  # where rounding might decide
+        scores[close] = exact_scores(self._vectors, close, query[None])  # where rounding might decide
         return [self.index_to_key[n] for n in np.flatnonzero(scores > scores[j]) if n != i]
 
     def rank(self, key1: Any, key2: Any) -> int:
@@ -170,8 +170,8 @@ class KeyedVectors(VectorTable):
         return len(self.closer_than(key1, key2)) + 1
 
     def _cosines(self, query: Array, start: int = 0, stop: int | None = None) -> Array:
-        parts = [scores[0] for _, scores in cosines(self._vectors, self.norms, query[None], start, stop)]
-        return np.concatenate([*parts, np.zeros(0, self.norms.dtype)])
+        parts = [scores[0] for _, scores, _ in chunks(self._vectors, self.norms, query[None], start, stop)]
+        return np.concatenate([*parts, np.zeros(0, self.norms.dtype)]).astype(self.norms.dtype, copy=False)
 
     # -- judging -------------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import numpy as np
 from ..core import blocks
 from ..files import Source
 from .correlation import Correlation, pearson, spearman
-from .neighbours import nearest
+from .search import nearest
 
 Words = tuple[str, str, str, str]
 Questions = str | os.PathLike[str] | Mapping[str, Iterable[Words]]

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core import Array
 from ..files import FormatError, SafeTensors, read_tree, read_word2vec, write_tree, write_word2vec
-from .neighbours import row_norms
+from .search import row_norms
 from .spelling import UnknownKey
 
 Key = str | int
