@@ -27,7 +27,7 @@ class Table:
 
 def slow_scores(ranked, relevant, ks):
     """Query by query, place by place."""
-    K, asked = max(ks), [(ids, answer) for ids, answer in zip(ranked, relevant) if answer]
+    ks, K, asked = set(ks), max(ks), [(ids, answer) for ids, answer in zip(ranked, relevant) if answer]
     total = dict.fromkeys([*(f"recall@{k}" for k in sorted(ks)), f"mrr@{K}", f"ndcg@{K}"], 0.0)
     for ids, answer in asked:
         for k in ks:
@@ -95,7 +95,7 @@ def test_the_vectors_of_a_text_may_be_several():
 def test_fused_ranks():
     assert fuse_ranks([[1, 2, 3]]) == [1, 2, 3] and fuse_ranks([]) == []
     assert fuse_ranks([["a", "b"], ["c", "b"]]) == ["b", "a", "c"]  # 1/62 twice beats 1/61 once
-    assert fuse_ranks([["a", "b"], ["c", "b"]], k=0) == ["a", "c", "b"]  # 1, 1, 1/2 + 1/2: the first that came
+    assert fuse_ranks([["a", "b"], ["c", "b"]], k=0) == ["a", "b", "c"]  # 1, 1/2 + 1/2, 1: as they came
     assert fuse_ranks([[3, 1], [1, 3]]) == [3, 1]
 
 

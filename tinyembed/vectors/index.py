@@ -26,8 +26,8 @@ class SearchIndex:
     """Vectors that are searched by small codes; the best by code are scored again.
 
         float32   no codes: the exact search
-        int8      D bytes a vector: trunc((x - start) / step - 128), step = (end - start) / 255, where start … end is
-                  the range of each dimension in the table
+        int8      D bytes a vector: c = floor((x - start) / step) - 128, step = (end - start) / 255, where start … end
+                  is the range of each dimension in the table
         binary    D / 8 bytes a vector: the signs, 1 where x > 0; two codes are as far apart as they differ in bits
 
     vectors       (N, D); adopted, not copied, so that they can be mapped from a file
@@ -67,13 +67,15 @@ class SearchIndex:
         self.codes: Any = None
         self.ranges: Any = None
         if precision == "int8":
-            self.ranges = np.stack([limit.reduce([limit.reduce(rows) for rows in self._rows(table)])
-                                    for limit in (np.minimum, np.maximum)])
-            if np.abs(self.ranges).max() >= 1e38:
+            ranges = np.stack([limit.reduce([limit.reduce(rows) for rows in self._rows(table)])
+                               for limit in (np.minimum, np.maximum)])
+            if np.abs(ranges).max() >= 1e38:
                 raise ValueError("numbers of 1e38 and beyond leave float32 when they are coded: divide them first")
+            self.ranges = ranges.astype(np.float32)
             start, step = self.ranges[0], _steps(self.ranges)
-            self.codes = np.concatenate([((rows - start) / np.where(step == 0, 1, step) - 128).astype(np.int8)
-                                         for rows in self._rows(table)])
+            self.codes = np.concatenate([
+                (np.clip(np.floor((rows - start) / np.where(step == 0, 1, step)), 0, 255) - 128).astype(np.int8)
+                for rows in self._rows(table)])
         elif precision == "binary":
             self.codes = np.concatenate([np.packbits(rows > 0, axis=1) for rows in self._rows(table)])
 
@@ -127,14 +129,14 @@ class SearchIndex:
             yield some.start, values_of(self.codes[some]), np.zeros(len(queries))
 
     def _bytes(self, queries: Array) -> Callable[[Array], Array]:
-        """One product of floats, for NumPy has no fast one of integers. With x = m + c step, m the middle of the range:
+        """One product of floats, for NumPy has no fast one of integers. With x = m + c step, as in `decode`:
 
             q·x = sum (q step) c + q·m          -|q - x|^2 / 2 = sum ((q - m) step) c - |c step|^2 / 2 - |q - m|^2 / 2
 
         What is the same for all rows is left out, and all is divided by one number, so that it stays in float32.
         """
         step = _steps(self.ranges).astype(np.float64)
-        folded = (queries - self.ranges[0] - 128 * step if self.score == "euclidean" else queries) * step
+        folded = (queries - self.ranges[0] - 128.5 * step if self.score == "euclidean" else queries) * step
         scale = max(float(np.abs(folded).max()), float((step * step).max())) or 1.0
         folded, squares = (folded / scale).astype(np.float32), (step * step / scale / 2).astype(np.float32)
 
@@ -152,14 +154,12 @@ class SearchIndex:
     def decode(self, ids: Any) -> Array:
         """What the codes of some vectors stand for.          ids (n,) -> (n, D) float32
 
-        int8: the middle of all that has the code, half a step from its ends; code 0 has two steps, since codes are cut
-        towards zero. binary: 1 or -1.
+            int8     start + (c + 128.5) step, the middle of all that has the code: half a step from the vector at most
+            binary   1 or -1
         """
         if self.precision == "binary":
             return np.unpackbits(self.codes[ids], axis=1, count=self.shape[1]).astype(np.float32) * 2 - 1
-        codes = self.codes[ids].astype(np.float32)
-        middles = np.clip(codes + np.sign(codes) / 2, -128, 127)  # the codes of start and end stand for themselves
-        return (self.ranges[0] + (middles + 128) * _steps(self.ranges)).astype(np.float32)
+        return self.ranges[0] + (self.codes[ids].astype(np.float32) + np.float32(128.5)) * _steps(self.ranges)
 
     # -- files ---------------------------------------------------------------------------------------------------------
 
@@ -201,11 +201,11 @@ def hamming(a: Array, b: Array) -> Array:
     >>> hamming(np.uint8([[0b101]]), np.uint8([[0b101], [0b110], [0b010]]))
     array([[0, 2, 3]], dtype=int32)
     """
-    wide = COUNT is not None and a.shape[1] % 8 == 0
+    word = np.uint64 if COUNT is not None and a.shape[1] % 8 == 0 else np.uint8
+    count = COUNT or ONES.__getitem__
     total = np.zeros((len(a), len(b)), np.int32)
-    for x, y in zip(*(np.ascontiguousarray(bits.view(np.uint64 if wide else np.uint8).T) for bits in (a, b))):
-        differ = x[:, None] ^ y
-        total += ONES[differ] if COUNT is None else COUNT(differ)
+    for x, y in zip(*(np.ascontiguousarray(bits.view(word).T) for bits in (a, b))):
+        total += count(x[:, None] ^ y)
     return total
 
 
@@ -219,7 +219,7 @@ def _problem(precision: str, shape: list[int], **arrays: Any) -> str:
         return f"shape {shape}, where two numbers were expected"
     N, D = shape
     forms = {"codes": {"int8": ("b", (N, D)), "binary": ("B", (N, -(-D // 8)))}.get(precision),
-             "ranges": ("fd", (2, D)) if precision == "int8" else None,
+             "ranges": ("f", (2, D)) if precision == "int8" else None,
              "vectors": ("efd", (N, D)) if arrays["vectors"] is not None or precision == "float32" else None}
     for name, form in forms.items():
         array = arrays[name]

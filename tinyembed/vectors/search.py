@@ -40,7 +40,7 @@ def nearest(vectors: Array, norms: Array | None, queries: Array, k: int, start: 
     >>> nearest(table, row_norms(table), np.array([[1.0, 0.0]]), 3)
     [(array([0, 2, 1]), array([1., 1., 0.]))]
     """
-    if len(queries) > QUERIES:
+    if not 0 < len(queries) <= QUERIES:
         return [pair for some in blocks(len(queries), entries=QUERIES)
                 for pair in nearest(vectors, norms, queries[some], k, start, stop, score)]
     squares = (queries * queries).sum(1)
@@ -103,7 +103,7 @@ def chunks(vectors: Array, norms: Array | None, queries: Array, start: int = 0, 
     lengths = np.sqrt((queries * queries).sum(1))
     for some in blocks(max(stop - start, 0), entries=min(ROWS, CHUNK // max(len(queries), 1))):
         a, b = some.start + start, some.stop + start
-        rows, long = vectors[a:b], finite_norms(vectors[a:b], a) if norms is None else norms[a:b]
+        rows, long = vectors[a:b], _quick_norms(vectors[a:b], a) if norms is None else norms[a:b]
         wide = _extreme(lengths) or _extreme(long)  # then float32 would lose digits
         values = _product(queries, rows, np.dtype(np.float64) if wide else long.dtype)
         largest = float(long.max())
@@ -116,6 +116,15 @@ def chunks(vectors: Array, norms: Array | None, queries: Array, start: int = 0, 
             values -= long.astype(values.dtype) ** 2 / 2
             reach = (lengths + largest) ** 2
         yield a, values, slack(vectors) * reach
+
+
+def _quick_norms(rows: Array, first: int) -> Array:
+    """finite_norms, but of ordinary rows in float32, whose rounding the slack covers as well."""
+    if rows.dtype == np.float32:
+        squares = np.einsum("nd,nd->n", rows, rows)
+        if squares.min() > LEAST * LEAST and squares.max() < MOST * MOST:
+            return np.sqrt(squares)
+    return finite_norms(rows, first)
 
 
 def _product(queries: Array, rows: Array, dtype: np.dtype[Any]) -> Array:
