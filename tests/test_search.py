@@ -70,11 +70,23 @@ def test_tables_of_several_chunks(dtype, score, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("score", SCORES)
-@pytest.mark.parametrize("spread", [1e-6, 1e-4])
-def test_what_float32_can_not_tell_apart_stands_in_the_order_of_float64(score, spread):
+@pytest.mark.parametrize("spread", [2e-7, 1e-6, 1e-4])
+@pytest.mark.parametrize("rows", [12, 400])
+def test_what_float32_can_not_tell_apart_stands_in_the_order_of_float64(score, spread, rows, monkeypatch):
+    monkeypatch.setattr(search, "ROWS", rows)
     table = (rng(0).normal(size=100) + rng(1).normal(size=(400, 100)) * spread).astype(np.float32)
+    table[::10] *= 1e-3  # what the other rows lose to rounding is not for these to say
     queries = rng(2).normal(size=(10, 100)) * 100
     agree(semantic_search(queries, table, 5, score), [brute_force(query, table, 5, score) for query in queries])
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_few_rows_are_scored_twice(score, monkeypatch):
+    counts, exact_scores = [], search.exact_scores
+    monkeypatch.setattr(search, "exact_scores", lambda *args: counts.append(len(args[1])) or exact_scores(*args))
+    monkeypatch.setattr(search, "ROWS", 500)
+    semantic_search(rng(0).normal(size=(300, 8)), rng(1).normal(size=(20_000, 8)).astype(np.float32), 10, score)
+    assert 300 * 10 <= sum(counts) < 300 * 10 * 8  # 40 chunks: 1 + log(40) is 4.7
 
 
 @pytest.mark.parametrize("score", SCORES)
@@ -119,6 +131,12 @@ def test_keyed_vectors_and_semantic_search_find_the_same():
     wv = KeyedVectors(keys=range(500), vectors=table)
     [hits] = semantic_search(table[3], table, 11)
     np.testing.assert_array_equal([hit["corpus_id"] for hit in hits[1:]], [i for i, _ in wv.most_similar(3)])
+
+
+@pytest.mark.parametrize("scale", [1e200, 1e-200, 1e-310])
+def test_the_length_of_a_query_does_not_matter_to_a_cosine(scale):
+    table, query = rng(0).normal(size=(50, 4)), np.array([0.5, -1, 0.25, 0])
+    assert semantic_search(query * scale, table)[0][0] == pytest.approx(semantic_search(query, table)[0][0])
 
 
 def test_shapes_of_queries():
@@ -178,6 +196,12 @@ def test_a_head_that_says_the_same_of_all_texts_has_no_vote():
     corpus = np.stack([np.tile([3.0, 4.0], (4, 1)), np.array([[1, 0], [0, 1], [-1, 0], [0, -1.0]])], 1)
     [hits] = semantic_search(np.array([[0.0, 1.0], [0.1, 1.0]]), corpus, 2)
     assert [hit["corpus_id"] for hit in hits] == [1, 0] and [hit["score"] for hit in hits] == pytest.approx([1, 0.5])
+
+
+def test_of_equal_votes_the_lower_index_comes_first():
+    corpus = np.array([[[1, 0], [0, 1]], [[0, 1], [1, 0]]])  # the texts have changed their heads
+    [hits] = semantic_search(np.array([[0, 1], [0, 1]]), corpus, 1)
+    assert hits == [{"corpus_id": 0, "score": pytest.approx(0.5)}]
 
 
 # -- small codes -----------------------------------------------------------------------------------------------------
@@ -309,8 +333,12 @@ def test_saving_and_loading(tmp_path, precision, keep_vectors, dtype):
     small.save(tmp_path / "index")
     for again in (SearchIndex.load(tmp_path / "index"), SearchIndex.load(tmp_path / "index", mapped=True)):
         assert repr(again) == repr(small) and again.nbytes == small.nbytes
+        assert (again.norms is None) == (precision != "float32")  # of which nothing else has use
         assert again.search(np.ones(11), 5) == small.search(np.ones(11), 5)
     again.save(tmp_path / "index")  # over the file that it is mapped from
+    again.save(tmp_path / "other")
+    (tmp_path / "index").rename(tmp_path / "gone")
+    (tmp_path / "other").rename(tmp_path / "index")
     assert SearchIndex.load(tmp_path / "index").search(np.ones(11), 5) == small.search(np.ones(11), 5)
 
 
