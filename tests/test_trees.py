@@ -259,6 +259,15 @@ def test_an_array_mapped_from_the_file_that_is_replaced_is_kept_in_it(tmp_path):
         assert same({"n": 2, "w": np.arange(5.0)}, read(path)[0])
 
 
+def test_a_mapped_read_leaves_the_arrays_in_the_file(tmp_path):
+    tree = {"words": [f"w{i}" for i in range(2000)], "x": {"w": np.arange(6.0).reshape(2, 3)}}
+    write_tree(tmp_path / "tree", tree, kind="k", layout=1)
+    found, _ = read_tree(tmp_path / "tree", object, kind="k", layout=1, mapped=True)
+    w = found["x"]["w"]
+    assert isinstance(w, np.memmap) and not w.flags.writeable and w.tolist() == tree["x"]["w"].tolist()
+    assert found["words"] == tree["words"]
+
+
 def test_long_lists_of_strings_are_arrays_and_come_back(tmp_path):
     for words in ([f"wörd {i}" for i in range(1001)], ["", "\0", "🙂"] * 400, [""] * 1500):
         write_tree(tmp_path / "a", {"words": words}, kind="a test", layout=1)
