@@ -118,6 +118,7 @@ def test_long_texts_are_cut_and_counted():
     (lambda: bert().encode(3), TypeError, "not iterable"),
     (lambda: SentenceEncoder(words()), TypeError, "a tokenizer and a body, or a folder"),
     (lambda: SentenceEncoder("folder", words()), TypeError, "a tokenizer and a body, or a folder; not 'folder'"),
+    (lambda: static().loss(["a"], ["b", "c"]), ValueError, "got 1 texts and 2 answers"),
     (lambda: static().encode_heads(["a"]), TypeError, "a StaticEmbedding has no attention")])
 def test_what_is_no_text_is_refused(call, error, words):
     with pytest.raises(error, match=words):

@@ -135,6 +135,8 @@ class SentenceEncoder(Encoder):
         What stands twice in the batch is no negative of itself: neither an equal answer nor the answer of an equal a
         counts against a text. dims: prefixes of the vectors that are to be good as well (`ops.matryoshka`).
         """
+        if not len(a) == len(b) > 0:
+            raise ValueError(f"each text has an answer; got {len(a)} texts and {len(b)} answers")
         texts = np.array([*b, *(text for more in negatives for text in more)], object)
         B, asked = len(a), np.array(a, object)
         mask = texts != texts[:B, None]
