@@ -24,9 +24,8 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,8 +42,7 @@ UNSPACED = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")  # a characte
 Labelled = list[tuple[str, str]]  # (label, text)
 
 
-@dataclass
-class Task:
+class Task(NamedTuple):
     """What the curves need to know: items with labels, others that are held out, and what makes vectors of them."""
 
     about: str  # one line on the data and on how the vectors were learned
@@ -158,7 +156,7 @@ def draw(path: str, task: Task, sizes: list[int], found: dict[str, np.ndarray], 
         axes.fill_between(sizes, mean - spread, mean + spread, color=line.get_color(), alpha=0.15, linewidth=0)
     axes.axhline(majority, color="grey", linestyle=":", label="always the most frequent class")
     axes.set_xscale("log")
-    axes.set_xticks(sizes, [f"{n:,}\n{100 * n / len(task.items):.3g}%" for n in sizes])
+    axes.set_xticks(sizes, [f"{n:,}\n{round(100 * n / len(task.items), 1):g}%" for n in sizes])
     axes.minorticks_off()
     axes.yaxis.set_major_formatter("{x:.0%}")
     axes.set(title="Frozen features or end-to-end training?", xlabel=f"labelled {task.unit}, and their share of all",

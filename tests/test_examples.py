@@ -20,12 +20,21 @@ def example(name, *flags, cwd):
     return run.stdout
 
 
-@pytest.fixture(scope="module")
-def next_token():
-    spec = importlib.util.spec_from_file_location("next_token", ROOT / "examples" / "next_token.py")
+def loaded(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def next_token():
+    return loaded("next_token")
+
+
+@pytest.fixture(scope="module")
+def frozen_or_trained():
+    return loaded("frozen_or_trained")
 
 
 @pytest.mark.parametrize("flags", [[], ["--untied"]])
@@ -75,3 +84,75 @@ def test_help_explains_every_flag(next_token, example_here):
 def test_bad_flags_are_refused_before_anything_is_trained(flags, example_here):
     code, _, errors = example_here("next_token", *flags)
     assert code == 2 and "error:" in errors
+
+
+# -- frozen_or_trained.py
+
+
+@pytest.fixture(scope="module", params=["words", "characters"])
+def topics(request, tmp_path_factory):
+    """A file of 90 texts with one of three labels and 600 without: 8 of 40 words of a topic, or of 40 Chinese
+    characters. A few labels show few of the words; which words go together, the texts without labels show."""
+    rng, path = np.random.default_rng(0), tmp_path_factory.mktemp("topics") / "topics.tsv"
+    if request.param == "words":
+        words, gap = [[f"{topic}{a}{b}" for a in "bdfgklmn" for b in "aeiou"] for topic in ("ra", "so", "ti")], " "
+    else:
+        words, gap = [[chr(0x4E00 + 40 * topic + i) for i in range(40)] for topic in range(3)], ""
+    texts = [gap.join(rng.choice(words[i % 3], 8)) for i in range(690)]
+    path.write_text("".join(f"{'甲乙丙'[i % 3] if i < 90 else ''}\t{text}\n" for i, text in enumerate(texts)), "utf-8")
+    return str(path)
+
+
+def test_frozen_vectors_know_words_that_few_labels_do_not_show(topics, tmp_path, example_here):
+    code, out, errors = example_here("frozen_or_trained", "--text", topics, "--shares", "6", "100", "--repeats", "2",
+                                     "--steps", "40", "--dim", "16", "--epochs", "15", "--save", "out.png")
+    assert code == 0, errors
+    assert "3 classes: 丙, 乙, 甲" in out and "V = 120," in out
+    rows = [[float(x) for x in re.findall(r"([\d.]+) ±", line)] for line in out.splitlines() if "±" in line]
+    (frozen, tuned, scratch), whole = rows
+    assert min(frozen, tuned) > scratch + 10 and min(whole) > 90, out
+    gap = re.search(r"([\d.]+) points above with 4 labels", out)
+    assert float(gap[1]) == pytest.approx(frozen - scratch, abs=0.11)
+    if importlib.util.find_spec("matplotlib"):
+        assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+    else:
+        assert "pip install matplotlib" in out
+
+
+@pytest.mark.filterwarnings("ignore:.*ever touched")  # few words, and frequent ones: Word2Vec thins them out
+def test_no_text_holds_its_label_and_none_that_is_held_out_teaches(frozen_or_trained, monkeypatch):
+    rng = np.random.default_rng(0)
+    entries = [(f"{module}.f{i}", f"{module.upper()}Error: an {module} is read.\n\n" + " ".join(
+        rng.choice(["alpha", "beta", "gamma", "delta"], 9)) + f" x{'abcdefghij'[i]} x{'abcdefghij'[i]}{module[0]}")
+        for module in ("email", "http", "rare") for i in range(10 if module != "rare" else 2)]
+    monkeypatch.setattr(frozen_or_trained, "python_docstrings", lambda: entries)
+    monkeypatch.setattr(frozen_or_trained, "python_docs", lambda: ["\n\n".join(text for _, text in entries)])
+    seen = {}
+    learn = frozen_or_trained.Word2Vec
+    monkeypatch.setattr(frozen_or_trained, "Word2Vec",
+                        lambda sentences, **named: seen.update(words=sentences) or learn(sentences, **named))
+    o = frozen_or_trained.arguments().parse_args(["--classes", "2", "--dim", "4", "--epochs", "1"])
+    task = frozen_or_trained.text_task(o)
+    assert task.classes == ["email", "http"] and len(task.items) == 15 and len(task.test) == 5
+    assert not set(task.items) & set(task.test)
+    assert not any("email" in text or "http" in text for text in task.items + task.test)
+    taught = {" ".join(words) for words in seen["words"]}
+    endings = [" ".join(text.split()[-11:]) for text in task.items + task.test]  # the second paragraph of each
+    assert [ending in taught for ending in endings] == [True] * 15 + [False] * 5
+
+
+def test_frozen_or_trained_explains_every_flag(frozen_or_trained, example_here):
+    assert all(action.help for action in frozen_or_trained.arguments()._actions)
+    code, printed, _ = example_here("frozen_or_trained", "--help")
+    assert code == 0 and "--text" in printed and "python examples/" in printed
+
+
+@pytest.mark.parametrize("flags", [["--text", "missing.tsv"], ["--text", "empty.tsv"], ["--text", "no_tab.tsv"],
+                                   ["--classes", "1"], ["--shares", "0"], ["--shares", "101"], ["--repeats", "0"],
+                                   ["--steps", "0"], ["--dim", "0"], ["--epochs", "-1"], ["--seed", "-1"],
+                                   ["--save", "no/folder.png"], ["--task", "music"]])
+def test_frozen_or_trained_refuses_bad_flags(flags, tmp_path, topics, example_here):
+    (tmp_path / "empty.tsv").write_text(" \n")
+    (tmp_path / "no_tab.tsv").write_text("a text without a label\n")
+    code, _, errors = example_here("frozen_or_trained", *([] if "--text" in flags else ["--text", topics]), *flags)
+    assert code == 2 and "error:" in errors, errors
