@@ -71,7 +71,7 @@ def docstrings(classes: int) -> tuple[Labelled, list[str]]:
 
 def own_texts(path: str, classes: int) -> tuple[Labelled, list[str]]:
     """The lines `label, tab, text` of a file whose labels are among the most frequent; and the texts of all lines."""
-    lines = [line.partition("\t") for line in Path(path).read_text("utf-8-sig").splitlines() if line.strip()]
+    lines = [line.partition("\t") for line in Path(path).read_text("utf-8-sig").split("\n") if line.strip()]
     for label, tab, _ in lines:
         if not tab:
             raise ValueError(f"{path}: there is no tab in {label!r:.60}; a line is a label, a tab and a text")

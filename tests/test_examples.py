@@ -119,6 +119,23 @@ def test_frozen_vectors_know_words_that_few_labels_do_not_show(topics, tmp_path,
         assert "pip install matplotlib" in out
 
 
+@pytest.mark.filterwarnings("ignore:.*never touched")
+def test_frozen_rows_stay_and_those_fine_tuned_move_less(frozen_or_trained, topics):
+    o = frozen_or_trained.arguments().parse_args(["--text", topics, "--dim", "8", "--epochs", "1", "--steps", "20"])
+    task, moved = frozen_or_trained.text_task(o), {}
+    for way in frozen_or_trained.WAYS:
+        made = []
+
+        def encoder(pretrained, rng, made=made):
+            made.append(task.encoder(pretrained, rng))
+            made.append(made[0].body.bag.weight.data.copy())
+            return made[0]
+
+        frozen_or_trained.accuracy(task._replace(encoder=encoder), way, 10, 0, o)
+        moved[way] = float(abs(made[0].body.bag.weight.data - made[1]).max())
+    assert moved["frozen"] == 0 < moved["fine-tuned"] < 0.6 * moved["from scratch"]
+
+
 @pytest.mark.filterwarnings("ignore:.*ever touched")  # few words, and frequent ones: Word2Vec thins them out
 def test_no_text_holds_its_label_and_none_that_is_held_out_teaches(frozen_or_trained, monkeypatch):
     rng = np.random.default_rng(0)
