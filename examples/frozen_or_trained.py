@@ -83,8 +83,7 @@ def own_texts(path: str, classes: int) -> tuple[Labelled, list[str]]:
 def text_task(o: argparse.Namespace) -> Task:
     """Classes of texts, and the rows of Word2Vec."""
     labelled, unlabelled = docstrings(o.classes) if o.text is None else own_texts(o.text, o.classes)
-    known = {" ".join(words_of(text)): (label, text) for label, text in labelled}  # each text once
-    known.pop("", None)
+    known = {words: (label, text) for label, text in labelled if (words := " ".join(words_of(text)))}  # each text once
     classes = sorted({label for label, _ in known.values()})
     if len(classes) < 2 or len(known) < 8:
         raise ValueError(f"{len(known)} different texts with {len(classes)} labels: it takes 8 texts and 2 labels")
@@ -96,12 +95,12 @@ def text_task(o: argparse.Namespace) -> Task:
     model = Word2Vec(sentences, vector_size=o.dim, sg=1, sample=1e-4, min_count=2, epochs=o.epochs, seed=o.seed)
     rows = model.wv.vectors - model.wv.vectors.mean(0)
     table = np.concatenate([np.zeros((1, o.dim)), rows / rows.std()]).astype(np.float32)
-    words = WordTokenizer(Vocabulary(["<unk>", *model.wv.index_to_key], np.zeros(len(table), int)))
+    tokenizer = WordTokenizer(Vocabulary(["<unk>", *model.wv.index_to_key], np.zeros(len(table), int)))
 
     def encoder(pretrained: bool, rng: np.random.Generator) -> Encoder:
         bag = (nn.EmbeddingBag.from_pretrained(table, freeze=False) if pretrained else
                nn.EmbeddingBag(*table.shape, std=0.1, rng=rng))
-        return SentenceEncoder(words, StaticEmbedding(bag))
+        return SentenceEncoder(tokenizer, StaticEmbedding(bag))
 
     about = (f"Word2Vec on {sum(map(len, sentences)):,} words without labels: V = {len(model.wv):,}, D = {o.dim}, "
              f"{model.history.seconds:.0f} s")
@@ -132,11 +131,11 @@ def accuracy(task: Task, way: str, n: int, repeat: int, o: argparse.Namespace) -
 def verdict(sizes: list[int], found: dict[str, np.ndarray]) -> str:
     """What the numbers say: frozen against from scratch at both ends, and which way is best over all."""
     gaps = 100 * (found["frozen"] - found["from scratch"]).mean(1)
-    ends = [f"{abs(gaps[i]):.1f} points {'above' if gaps[i] > 0 else 'below'} with {sizes[i]:,} labels"
+    ends = [f"{abs(gaps[i]):.1f} points {'better' if gaps[i] > 0 else 'worse'} with {sizes[i]:,} labels"
             for i in sorted({0, len(sizes) - 1})]
     best = max(found, key=lambda way: found[way].mean())
-    return (f"Frozen vectors are, compared with training from scratch, {' and '.join(ends)}; the best over all amounts "
-            f"of labels is {best} ({found[best].mean():.1%} on average).")
+    return (f"Against training from scratch, frozen vectors are {' and '.join(ends)}; averaged over the amounts of "
+            f"labels, {best} is best ({found[best].mean():.1%}).")
 
 
 def draw(path: str, task: Task, sizes: list[int], found: dict[str, np.ndarray], majority: float) -> None:
@@ -208,7 +207,7 @@ def main() -> None:
             found[way][i] = [accuracy(task, way, n, repeat, o) for repeat in range(o.repeats)]
         print(f"{n:>7,} {n / len(task.items):>6.1%}" + "".join(
             f"{100 * found[way][i].mean():>9.1f} ± {100 * found[way][i].std():>3.1f}" for way in WAYS), flush=True)
-    print(f"{'always the most frequent class':<24}{majority:>6.1%}\n\n{verdict(sizes, found)}\n")
+    print(f"\nalways the most frequent class: {majority:.1%}\n\n{verdict(sizes, found)}\n")
     draw(o.save, task, sizes, found, majority)
 
 

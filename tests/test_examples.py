@@ -111,7 +111,7 @@ def test_frozen_vectors_know_words_that_few_labels_do_not_show(topics, tmp_path,
     rows = [[float(x) for x in re.findall(r"([\d.]+) ±", line)] for line in out.splitlines() if "±" in line]
     (frozen, tuned, scratch), whole = rows
     assert min(frozen, tuned) > scratch + 10 and min(whole) > 90, out
-    gap = re.search(r"([\d.]+) points above with 4 labels", out)
+    gap = re.search(r"([\d.]+) points better with 4 labels", out)
     assert float(gap[1]) == pytest.approx(frozen - scratch, abs=0.11)
     if importlib.util.find_spec("matplotlib"):
         assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
