@@ -1,4 +1,4 @@
-"""Ask Python's documentation: train a sentence encoder on it, see what it finds, and hand a language model the passages.
+"""Ask Python's documentation: train a sentence encoder on it, judge it, and print what a model would be asked.
 
 An encoder makes a vector of a text: the mean of its tokens' rows, which begin as Word2Vec's. It is trained to tell, of
 128 docstrings, which one goes on where a name and a first sentence left off. Then it is asked for functions that it
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from baselines import BM25, TfIdf
+from baselines import BM25, TfIdf, plain, strike, words
 
 import tinyembed as te
 from tinyembed.data import Batches, python_docstrings
@@ -31,25 +31,7 @@ from tinyembed.text import ByteLevelBPE
 from tinyembed.vectors import fuse_ranks, retrieval_scores, semantic_search
 
 QUESTIONS = ["join two paths", "parse json from a string", "run a command and get its output"]
-WORD, HUMP = re.compile(r"[^\W_]+"), re.compile(r"(?<=[a-z])(?=[A-Z])")
-COUNTED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")
 SENTENCE, PARAGRAPH = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n\s*\n"), re.compile(r"\n\s*\n")
-
-
-def plain(text: str) -> str:
-    """Words in lower case, a space between them, of names too: check_output, ArgumentParser."""
-    return " ".join(WORD.findall(HUMP.sub(" ", text).lower()))
-
-
-def words(text: str) -> list[str]:
-    """What is counted: words, and Chinese and Japanese characters, as there are no spaces between words."""
-    return COUNTED.findall(plain(text))
-
-
-def strike(question: str, answer: str) -> str:
-    """The question without the words that the answer has."""
-    own = set(words(answer))
-    return plain(COUNTED.sub(lambda word: " " if word[0] in own else word[0], plain(question)))
 
 
 class Entry(NamedTuple):
@@ -70,7 +52,7 @@ class Entry(NamedTuple):
 
 
 class Pairs:
-    """Batches of questions and answers: what an entry begins with, and the rest; and its sentences, dealt out at random.
+    """Batches of questions and answers: how an entry begins, and the rest; and its sentences, dealt out at random.
 
     All anew in each epoch. Half of the questions lose the words that the answer has, so that these are not all that is
     learned; and a word in ten is dropped.
@@ -115,7 +97,7 @@ def arguments() -> argparse.ArgumentParser:
     cli.add_argument("--query", action="append", help="a question; may be given several times")
     cli.add_argument("--model", help="a folder of sentence-transformers, to be judged too (takes a minute or more)")
     cli.add_argument("--dim", type=int, default=256, help="D, the width of a vector (default %(default)s)")
-    cli.add_argument("--vocab", type=int, default=8000, help="V, the number of tokens (default %(default)s)")
+    cli.add_argument("--vocab", type=int, default=4000, help="V, the number of tokens (default %(default)s)")
     cli.add_argument("--epochs", type=int, default=12, help="passes over the documents (default %(default)s)")
     cli.add_argument("--test", type=int, default=500,
                      help="documents held out, and searched for; a quarter at most (default %(default)s)")
@@ -131,21 +113,13 @@ def entries_of(path: str | None) -> list[Entry]:
     for name, text in named:
         first, *rest = SENTENCE.split(text.strip(), maxsplit=1)
         if plain(first):
-            found.setdefault(plain(text), Entry(name, name if path is None else "", " ".join(first.split()), *rest or [""]))
+            title = name if path is None else ""
+            found.setdefault(plain(text), Entry(name, title, " ".join(first.split()), *rest or [""]))
     return list(found.values())
 
 
-class Search:
-    """The documents nearest to a question, by the vectors of an encoder."""
-
-    def __init__(self, encoder: SentenceEncoder, documents: list[str]) -> None:
-        self.encoder, self.vectors = encoder, encoder.encode(documents)
-
-    def __call__(self, questions: list[str], k: int) -> list[list[dict[str, float]]]:
-        return semantic_search(self.encoder.encode(questions), self.vectors, k)
-
-    def nearest(self, questions: list[str], k: int) -> list[list[int]]:
-        return [[int(hit["corpus_id"]) for hit in hits] for hits in self(questions, k)]
+def nearest(questions: np.ndarray, documents: np.ndarray, k: int) -> list[list[int]]:
+    return [[int(hit["corpus_id"]) for hit in hits] for hits in semantic_search(questions, documents, k)]
 
 
 def judge(encoders: dict[str, SentenceEncoder], asked: list[Entry], answers: list[Entry], trained: str) -> None:
@@ -153,14 +127,14 @@ def judge(encoders: dict[str, SentenceEncoder], asked: list[Entry], answers: lis
     documents, place = [plain(e.rest) for e in answers], {e.name: i for i, e in enumerate(answers)}
     counted, began = [words(text) for text in documents], time.monotonic()
     tf_idf, bm25 = TfIdf(counted), BM25(counted)
-    searches = {name: Search(encoder, documents) for name, encoder in encoders.items()}
+    vectors = {name: encoder.encode(documents) for name, encoder in encoders.items()}
     rows: dict[str, list[float]] = {}
     for struck in (False, True):
         pairs = [(strike(e.question, e.rest) if struck else e.question, place[e.name]) for e in asked]
         questions, right = [q for q, _ in pairs if q], [{i} for q, i in pairs if q]
         found = {name: [index.nearest(words(q), 100) for q in questions]
                  for name, index in (("TF-IDF", tf_idf), ("BM25", bm25))}
-        found |= {name: search.nearest(questions, 100) for name, search in searches.items()}
+        found |= {name: nearest(encoder.encode(questions), vectors[name], 100) for name, encoder in encoders.items()}
         found[f"{trained} + BM25"] = [fuse_ranks(two) for two in zip(found[trained], found["BM25"])]
         for name, ranked in found.items():
             scores = retrieval_scores([ids[:10] for ids in ranked], right, [10])
@@ -172,6 +146,32 @@ def judge(encoders: dict[str, SentenceEncoder], asked: list[Entry], answers: lis
     print(f"  {'chance':<22}{min(10 / len(answers), 1):9.1%}\n")
 
 
+def ask(encoder: SentenceEncoder, entries: list[Entry], questions: list[str]) -> None:
+    """The entries that answer each question; then, for the last, the prompt that a language model would get.
+
+    How an entry begins counts as much as the whole, for a question is like a beginning.
+    """
+    entries = [e for e in entries if "._" not in f".{e.name}"]  # what has a leading underscore is not for users
+    begins, wholes = (encoder.encode(texts, normalize_embeddings=True)
+                      for texts in ([e.question for e in entries], [plain(e.text) for e in entries]))
+    counted, asked = BM25([words(e.text) for e in entries]), encoder.encode([plain(q) for q in questions])
+    for question, hits in zip(questions, semantic_search(asked, begins + wholes, 100)):
+        print(f'"{question}"')
+        for hit in hits[:4]:
+            e = entries[int(hit["corpus_id"])]
+            print(f"  {hit['score']:.2f}  {e.name:<44.44} {e.first[:66]}")
+        fused = fuse_ranks([[int(hit["corpus_id"]) for hit in hits], counted.nearest(words(question), 100)])
+        print(f"  and with BM25: {', '.join(entries[i].name for i in fused[:4])}\n")
+
+    best = [entries[int(hit["corpus_id"])] for hit in hits[:20]]
+    passages = [(e, part) for e in best for part in PARAGRAPH.split(f"{e.first}\n{e.rest}") if plain(part)]
+    found, = nearest(asked[-1:], encoder.encode([plain(f"{e.title} {part}") for e, part in passages]), 3)
+    print("a language model would be asked:\n\n  Answer from these passages alone, and name those you used.\n")
+    for e, part in (passages[i] for i in found):
+        print(f"  [{e.name}] {' '.join(part.split())[:400]}")
+    print(f"\n  Question: {questions[-1]}\n  Answer:")
+
+
 def main() -> None:
     cli = arguments()
     o = cli.parse_args()
@@ -181,7 +181,7 @@ def main() -> None:
         entries = entries_of(o.text)
         answers = list({plain(e.rest): e for e in entries if len(words(e.rest)) >= 8}.values())
         if len(answers) < 8:
-            cli.error(f"{len(answers)} texts have a sentence and at least eight words after it; it takes eight such texts")
+            cli.error(f"{len(answers)} texts have a sentence, and eight words or more after it; it takes eight")
         published = {Path(o.model).resolve().name: SentenceEncoder(o.model)} if o.model else {}
         rng, began = np.random.default_rng(o.seed), time.monotonic()
         asked = [answers[i] for i in rng.permutation(len(answers))[:min(o.test, len(answers) // 4)]]
@@ -192,31 +192,12 @@ def main() -> None:
     except (OSError, ValueError) as error:
         cli.error(str(error))
     encoder = copy.deepcopy(encoders["untrained"])
-    history = te.train.fit(encoder, Pairs(seen, 128, rng), te.optim.Adagrad(encoder.parameters(), lr=0.05), epochs=o.epochs)
+    optimizer = te.optim.Adagrad(encoder.parameters(), lr=0.05)
+    history = te.train.fit(encoder, Pairs(seen, 128, rng), optimizer, epochs=o.epochs)
     print(f"{len(seen):,} texts to learn from, V = {len(encoder.tokenizer):,}; {history.steps} steps; "
           f"{time.monotonic() - began:.0f} s")
     judge(encoders | {"trained": encoder} | published, asked, answers, "trained")
     ask(encoder, entries, o.query or (QUESTIONS if o.text is None else [e.first for e in asked[:2]]))
-
-
-def ask(encoder: SentenceEncoder, entries: list[Entry], questions: list[str]) -> None:
-    """The functions that answer each question; and the passages for the first, as a language model would get them."""
-    search, counted = Search(encoder, [plain(e.text) for e in entries]), BM25([words(e.text) for e in entries])
-    for question in questions:
-        print(f'"{question}"')
-        hits, = search([plain(question)], 100)
-        for hit in hits[:4]:
-            e = entries[int(hit["corpus_id"])]
-            print(f"  {hit['score']:.2f}  {e.name:<40.40} {e.first[:70]}")
-        fused = fuse_ranks([[int(hit["corpus_id"]) for hit in hits], counted.nearest(words(question), 100)])
-        print(f"  with BM25: {', '.join(entries[i].name for i in fused[:4])}\n")
-    passages = [(e, part) for e in entries for part in PARAGRAPH.split(f"{e.first}\n{e.rest}") if plain(part)]
-    hits, = Search(encoder, [plain(f"{e.title} {part}") for e, part in passages])([plain(questions[-1])], 3)
-    print("What a language model would be asked:\n\n    Answer from these passages alone, and say which you used.\n")
-    for n, hit in enumerate(hits, 1):
-        e, part = passages[int(hit["corpus_id"])]
-        print(f"    [{n}] {e.name}: {' '.join(part.split())[:300]}")
-    print(f"\n    Question: {questions[-1]}\n    Answer:")
 
 
 if __name__ == "__main__":

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 
 from tinyembed.text import Vocabulary
+
+WORD, HUMP = re.compile(r"[^\W_]+"), re.compile(r"(?<=[a-z])(?=[A-Z])")
+ALONE = r"\u3040-\u30ff\u3400-\u9fff"  # kana and Chinese characters: there are no spaces between words
+COUNTED = re.compile(rf"[{ALONE}]|[^\W_{ALONE}]+")
+
+
+def plain(text: str) -> str:
+    """Words in lower case, a space between them, of names too: check_output, ArgumentParser."""
+    return " ".join(WORD.findall(HUMP.sub(" ", text).lower()))
+
+
+def words(text: str) -> list[str]:
+    """What is counted: words in lower case, Chinese and Japanese characters."""
+    return COUNTED.findall(plain(text))
+
+
+def strike(question: str, answer: str) -> str:
+    """The question without the words that the answer has."""
+    own = set(words(answer))
+    return plain(COUNTED.sub(lambda word: " " if word[0] in own else word[0], plain(question)))
 
 
 class WordCounts:

@@ -15,37 +15,11 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from baselines import TfIdf
 
 from tinyembed.data import python_docstrings
 from tinyembed.models import Doc2Vec, TaggedDocument
-from tinyembed.text import Vocabulary, simple_preprocess
-
-
-class TfIdf:
-    """Cosine between counts of words, each weighted by log(documents / documents that have it)."""
-
-    def __init__(self, documents: list[list[str]]) -> None:
-        self.vocabulary = Vocabulary.build(documents, specials=())
-        own = [set(words) for words in documents]
-        n = Vocabulary.build(own, specials=())
-        self.idf = np.array([np.log(len(documents) / n.counts[n.index[w]]) for w in self.vocabulary.tokens])
-        self.where: list[list[tuple[int, float]]] = [[] for _ in self.idf]  # word -> documents that have it, weights
-        for i, words in enumerate(documents):
-            for word, weight in self.weights(words):
-                self.where[word].append((i, weight))
-        self.N = len(documents)
-
-    def weights(self, words: list[str]) -> list[tuple[int, float]]:
-        ids, counts = np.unique([self.vocabulary.index[w] for w in words if w in self.vocabulary], return_counts=True)
-        weights = counts * self.idf[ids.astype(int)]
-        return list(zip(ids.astype(int).tolist(), (weights / max(float(np.linalg.norm(weights)), 1e-9)).tolist()))
-
-    def nearest(self, words: list[str], k: int) -> list[int]:
-        scores = np.zeros(self.N)
-        for word, weight in self.weights(words):
-            for i, other in self.where[word]:
-                scores[i] += weight * other
-        return np.argsort(-scores, kind="stable")[:k].tolist()
+from tinyembed.text import simple_preprocess
 
 
 def arguments() -> argparse.ArgumentParser:

@@ -25,6 +25,7 @@ def example_here(tmp_path, monkeypatch, capsys):
         path = Path(__file__).parent.parent / "examples" / f"{name}.py"
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "argv", [str(path), *flags])
+        monkeypatch.syspath_prepend(path.parent)  # as for a script: examples share a module
         code = 0
         try:
             runpy.run_path(str(path), run_name="__main__")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
-NAMES = ("word2vec", "fasttext", "glove", "doc2vec", "dimensions")
+NAMES = ("word2vec", "fasttext", "glove", "doc2vec", "dimensions", "ask_python")
 
 
 def run(name, *flags, cwd):
@@ -27,7 +27,7 @@ def text(tmp_path_factory):
     rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("text")
     subjects = ["cats chase the mouse while cat and mouse sleep near the dog dogs bark at cats".split(),
                 "ships sail the ocean while ship and ocean meet near the island islands guard ships".split()]
-    paragraphs = [" ".join(rng.choice(subjects[i % 2], 30)) for i in range(80)]
+    paragraphs = [" ".join([*(some := rng.choice(subjects[i % 2], 30))[:10], ".", *some[10:]]) for i in range(80)]
     path = folder / "text.txt"
     path.write_text("\n\n".join(paragraphs), "utf-8")
     return str(path)
@@ -42,6 +42,8 @@ def text(tmp_path_factory):
     ("doc2vec", ["--epochs", "5", "--dim", "16", "--query", "ships on the ocean", "--test", "10"],
      ["Doc2Vec  first", "tf-idf   first", "chance", '"ships on the ocean"', "paragraph"]),
     ("dimensions", ["--epochs", "2", "--dims", "4", "8", "--save", "out.png"], ["plurals", "random"]),
+    ("ask_python", ["--epochs", "1", "--dim", "8", "--vocab", "300", "--test", "10", "--query", "ships on the ocean"],
+     ["10 held-out questions", "chance", '"ships on the ocean"', "Question: ships on the ocean"]),
 ])
 def test_on_a_text_of_ones_own(tmp_path, text, name, flags, expected):
     done = run(name, "--text", text, *flags, cwd=tmp_path)
@@ -62,6 +64,29 @@ def test_dimensions_finds_what_is_planted_and_a_random_table_does_not(tmp_path):
     assert random < 0.05 and two < 0.5 < many
 
 
+@pytest.mark.filterwarnings("ignore:.*never touched")  # most of the 256 bytes
+@pytest.mark.parametrize("letters", ["abcdefghijklmnopqrstuvwxyz", "".join(map(chr, range(0x4E00, 0x5000)))])
+def test_ask_python_finds_answers_that_share_no_word_with_the_question(tmp_path, letters, example_here):
+    """Subjects, each with words for questions and others for answers; in Chinese the words run together."""
+    rng, chinese = np.random.default_rng(0), len(letters) > 26
+
+    def text(vocabulary):
+        return ("" if chinese else " ").join(rng.choice(vocabulary, 12))
+
+    subjects = [["".join(rng.choice(list(letters), 2 if chinese else 6)) for _ in range(12)] for _ in range(12)]
+    (tmp_path / "text.txt").write_text("\n\n".join(
+        text(subject[:6]) + ("。" if chinese else ". ") + text(subject[6:]) for subject in subjects for _ in range(9)),
+        "utf-8")
+    code, out, errors = example_here("ask_python", "--text", "text.txt", "--dim", "32", "--vocab", "600", "--epochs",
+                                     "15", "--test", "25")
+    assert code == 0, errors
+    table = {name: [float(x) for x in re.findall(r"[\d.]+", line[24:])] for line in out.splitlines()
+             if (name := line[2:24].strip()) in ("TF-IDF", "BM25", "untrained", "trained")}
+    recall = {name: row[2] for name, row in table.items()}
+    assert recall["TF-IDF"] == recall["BM25"] == 0 and recall["trained"] > 80
+    assert out.rstrip().endswith("Answer:")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_help_explains_every_flag(name, example_here):
     source = ast.parse((ROOT / "examples" / f"{name}.py").read_text("utf-8"))
@@ -76,8 +101,8 @@ def test_help_explains_every_flag(name, example_here):
                                    ["--min-count", "999999999"], ["--seed", "-1"]])
 @pytest.mark.parametrize("name", NAMES)
 def test_bad_flags_are_refused_before_anything_is_trained(name, flags, tmp_path, text, example_here):
-    if name == "doc2vec" and flags[0] == "--min-count":
-        flags = ["--min-words", "999999999"]
+    if flags[0] == "--min-count":  # which two of them do not have
+        flags = {"doc2vec": ["--min-words", "999999999"], "ask_python": ["--vocab", "255"]}.get(name, flags)
     (tmp_path / "empty.txt").write_text(" \n")
     code, _, errors = example_here(name, *([] if "--text" in flags else ["--text", text]), *flags)
     assert code == 2 and "error:" in errors, errors
