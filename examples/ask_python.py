@@ -99,8 +99,7 @@ def arguments() -> argparse.ArgumentParser:
     cli.add_argument("--dim", type=int, default=256, help="D, the width of a vector (default %(default)s)")
     cli.add_argument("--vocab", type=int, default=4000, help="V, the number of tokens (default %(default)s)")
     cli.add_argument("--epochs", type=int, default=12, help="passes over the documents (default %(default)s)")
-    cli.add_argument("--test", type=int, default=500,
-                     help="documents held out, and searched for; a quarter at most (default %(default)s)")
+    cli.add_argument("--test", type=int, default=500, help="held out; a quarter at most (default %(default)s)")
     cli.add_argument("--seed", type=int, default=1, help="seed of everything random (default %(default)s)")
     return cli
 
@@ -122,20 +121,19 @@ def nearest(questions: np.ndarray, documents: np.ndarray, k: int) -> list[list[i
     return [[int(hit["corpus_id"]) for hit in hits] for hits in semantic_search(questions, documents, k)]
 
 
-def judge(encoders: dict[str, SentenceEncoder], asked: list[Entry], answers: list[Entry], trained: str) -> None:
+def judge(encoders: dict[str, SentenceEncoder], answers: list[Entry], asked: list[int]) -> None:
     """A table: how often the answer is among the first ten, and the mean of 1 / its place."""
-    documents, place = [plain(e.rest) for e in answers], {e.name: i for i, e in enumerate(answers)}
-    counted, began = [words(text) for text in documents], time.monotonic()
-    tf_idf, bm25 = TfIdf(counted), BM25(counted)
+    documents, began = [plain(e.rest) for e in answers], time.monotonic()
+    counted = [words(text) for text in documents]
+    counts = {"TF-IDF": TfIdf(counted), "BM25": BM25(counted)}
     vectors = {name: encoder.encode(documents) for name, encoder in encoders.items()}
     rows: dict[str, list[float]] = {}
     for struck in (False, True):
-        pairs = [(strike(e.question, e.rest) if struck else e.question, place[e.name]) for e in asked]
+        pairs = [(strike(answers[i].question, documents[i]) if struck else answers[i].question, i) for i in asked]
         questions, right = [q for q, _ in pairs if q], [{i} for q, i in pairs if q]
-        found = {name: [index.nearest(words(q), 100) for q in questions]
-                 for name, index in (("TF-IDF", tf_idf), ("BM25", bm25))}
+        found = {name: [index.nearest(words(q), 100) for q in questions] for name, index in counts.items()}
         found |= {name: nearest(encoder.encode(questions), vectors[name], 100) for name, encoder in encoders.items()}
-        found[f"{trained} + BM25"] = [fuse_ranks(two) for two in zip(found[trained], found["BM25"])]
+        found["trained + BM25"] = [fuse_ranks(two) for two in zip(found["trained"], found["BM25"])]
         for name, ranked in found.items():
             scores = retrieval_scores([ids[:10] for ids in ranked], right, [10])
             rows[name] = [*rows.get(name, []), scores["recall@10"], scores["mrr@10"]]
@@ -182,22 +180,21 @@ def main() -> None:
         answers = list({plain(e.rest): e for e in entries if len(words(e.rest)) >= 8}.values())
         if len(answers) < 8:
             cli.error(f"{len(answers)} texts have a sentence, and eight words or more after it; it takes eight")
-        published = {Path(o.model).resolve().name: SentenceEncoder(o.model)} if o.model else {}
+        published = {"published": SentenceEncoder(o.model)} if o.model else {}
         rng, began = np.random.default_rng(o.seed), time.monotonic()
-        asked = [answers[i] for i in rng.permutation(len(answers))[:min(o.test, len(answers) // 4)]]
-        held_out = {e.name for e in asked}
-        seen = [e for e in entries if e.name not in held_out]
-        texts = [plain(e.text) for e in seen]
-        encoders = {"untrained": untrained(texts, o.vocab, o.dim, o.seed)}
+        asked = rng.permutation(len(answers))[:min(o.test, len(answers) // 4)].tolist()
+        held_out = {plain(answers[i].rest) for i in asked}  # whatever goes on like this is not trained on
+        seen = [e for e in entries if plain(e.rest) not in held_out]
+        start = untrained([plain(e.text) for e in seen], o.vocab, o.dim, o.seed)
     except (OSError, ValueError) as error:
         cli.error(str(error))
-    encoder = copy.deepcopy(encoders["untrained"])
+    encoder = copy.deepcopy(start)
     optimizer = te.optim.Adagrad(encoder.parameters(), lr=0.05)
     history = te.train.fit(encoder, Pairs(seen, 128, rng), optimizer, epochs=o.epochs)
     print(f"{len(seen):,} texts to learn from, V = {len(encoder.tokenizer):,}; {history.steps} steps; "
           f"{time.monotonic() - began:.0f} s")
-    judge(encoders | {"trained": encoder} | published, asked, answers, "trained")
-    ask(encoder, entries, o.query or (QUESTIONS if o.text is None else [e.first for e in asked[:2]]))
+    judge({"untrained": start, "trained": encoder} | published, answers, asked)
+    ask(encoder, entries, o.query or (QUESTIONS if o.text is None else [answers[i].first for i in asked[:2]]))
 
 
 if __name__ == "__main__":
