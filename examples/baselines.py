@@ -9,25 +9,24 @@ import numpy as np
 
 from tinyembed.text import Vocabulary
 
-WORD, HUMP = re.compile(r"[^\W_]+"), re.compile(r"(?<=[a-z])(?=[A-Z])")
-ALONE = r"\u3040-\u30ff\u3400-\u9fff"  # kana and Chinese characters: there are no spaces between words
-COUNTED = re.compile(rf"[{ALONE}]|[^\W_{ALONE}]+")
-
-
-def plain(text: str) -> str:
-    """Words in lower case, a space between them, of names too: check_output, ArgumentParser."""
-    return " ".join(WORD.findall(HUMP.sub(" ", text).lower()))
+CHARACTER = r"\u3040-\u30ff\u3400-\u9fff"  # kana and Chinese: no space parts words, so each is taken for one
+WORD, HUMP = re.compile(rf"[{CHARACTER}]|[^\W_{CHARACTER}]+"), re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def words(text: str) -> list[str]:
-    """What is counted: words in lower case, Chinese and Japanese characters."""
-    return COUNTED.findall(plain(text))
+    """The words of a text in lower case, of names too: check_output, ArgumentParser."""
+    return WORD.findall(HUMP.sub(" ", text).lower())
+
+
+def plain(text: str) -> str:
+    """The words of a text, a space between them."""
+    return " ".join(words(text))
 
 
 def strike(question: str, answer: str) -> str:
-    """The question without the words that the answer has."""
-    own = set(words(answer))
-    return plain(COUNTED.sub(lambda word: " " if word[0] in own else word[0], plain(question)))
+    """The question without the words that the answer has; both plain."""
+    own = set(answer.split())
+    return " ".join(word for word in question.split() if word not in own)
 
 
 class WordCounts:

@@ -44,5 +44,5 @@ def test_documents_come_by_their_scores_and_without_a_word_in_common_not_at_all(
 def test_words_are_cut_from_names_and_chinese_into_characters():
     assert baselines.words("check_output(ArgumentParser) 你好, md5") == ["check", "output", "argument", "parser", "你",
                                                                        "好", "md5"]
-    assert baselines.strike("Join two paths", "two pathnames") == "join paths"
-    assert baselines.strike("我们喜欢猫。", "猫和狗喜") == "我们 欢"
+    assert baselines.strike("join two paths", "two pathnames") == "join paths"
+    assert baselines.strike(*map(baselines.plain, ("我们喜欢猫。", "猫和狗喜"))) == "我 们 欢"
