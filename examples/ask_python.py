@@ -189,7 +189,7 @@ def main() -> None:
     except (OSError, ValueError) as error:
         cli.error(str(error))
     encoder = copy.deepcopy(start)
-    optimizer = te.optim.Adagrad(encoder.parameters(), lr=0.05)
+    optimizer = te.optim.Adagrad(encoder.parameters(), lr=0.01)
     history = te.train.fit(encoder, Pairs(seen, 128, rng), optimizer, epochs=o.epochs)
     print(f"{len(seen):,} texts to learn from, V = {len(encoder.tokenizer):,}; {history.steps} steps; "
           f"{time.monotonic() - began:.0f} s")
