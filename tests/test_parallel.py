@@ -41,6 +41,7 @@ import tinyembed as te
 from tinyembed.core import RowGrad
 from tinyembed.optim import AdamW
 from tinyembed.train import Group, evaluate, fit, launch, parallel
+from tinyembed.train.loop import examples_in
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*never touched")
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -106,6 +107,21 @@ def test_lists_are_divided_as_arrays_are():
     batch = np.arange(3), ["a", "b", "c"], [[1], [], [2, 3]]
     assert [[list(x) for x in Group(rank, 2).part(batch)] for rank in range(2)] == [
         [[0], ["a"], [[1]]], [[1, 2], ["b", "c"], [[], [2, 3]]]]
+
+
+def test_the_name_of_a_task_goes_to_all_and_counts_for_nothing():
+    """However short the rest of the batch is: a rank that gets no example skips it, name and all."""
+    batch = "task", ["a", "b", "c"], np.arange(3)
+    assert examples_in(batch) == 3 and examples_in(("a longer name", [])) == 0
+    assert [[list(x) for x in Group(rank, 2).part(batch)[1:]] for rank in range(2)] == [
+        [["a"], [0]], [["b", "c"], [1, 2]]]
+    assert [part[0] for rank in range(2) for part in Group(rank, 2).parts([("task", ["a"]), batch])] == ["task"] * 3
+    for wrong in [("task",), ("task", ["a"], np.zeros(2)), ("task", ["a"], 5.0)]:
+        with pytest.raises(ValueError, match="each item must have an entry"):
+            Group(0, 2).part(wrong)
+    first, other = Group(0, 2), Group(0, 2)
+    first.part(batch), other.part(("other", *batch[1:]))
+    assert first._seen != other._seen  # ranks whose tasks differ are noticed when they add up
 
 
 def test_dtypes_may_differ_between_ranks():

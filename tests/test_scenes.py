@@ -171,6 +171,14 @@ def test_the_score_counts_the_parts_of_the_meaning_that_agree():
     assert exchanged and max(exchanged) < 4
 
 
+def test_templates_can_be_kept_for_judging():
+    of_entailment = {read(text)[0] for text in entailment_pairs(300, np.random.default_rng(0))[0]}
+    for held_out, more in ((False, 0), (True, 3)):
+        texts, others, _ = similar_pairs(300, np.random.default_rng(0), held_out=held_out)
+        templates = {read(text)[0] for text in texts + others}
+        assert of_entailment <= templates and len(templates) == len(of_entailment) + more
+
+
 def test_a_mean_of_words_is_near_the_score_and_weights_bring_it_nearer():
     texts, others, scores = similar_pairs(1500, np.random.default_rng(0))
     counts = Counter(word for text in texts + others for word in text.split())

@@ -13,7 +13,8 @@ PARTS = ("who", "did", "whom", "where", "when", "negated")
 PLACES, TIMES = ([*[None] * 4, *OPTIONS[part]] for part in ("where", "when"))  # often there is none
 
 
-def similar_pairs(n: int, rng: np.random.Generator) -> tuple[list[str], list[str], list[float]]:
+def similar_pairs(n: int, rng: np.random.Generator, held_out: bool = True
+                  ) -> tuple[list[str], list[str], list[float]]:
     """n pairs of sentences for semantic textual similarity: (texts, other texts, scores from 0 to 5).
 
     A scene has six parts: who did what to whom, where, when, and whether at all. The second is the first with some
@@ -25,11 +26,13 @@ def similar_pairs(n: int, rng: np.random.Generator) -> tuple[list[str], list[str
     and synonyms are drawn for each sentence, and no part of the score. So a mean of word vectors is near it, and misses
     who did it to whom; rare words carry the meaning, and words like "that" and "was", of the templates, blur it.
 
+    held_out   False: without the templates that `entailment_pairs` holds out
+
     >>> texts, others, scores = similar_pairs(2, np.random.default_rng(3))
     >>> texts[0], others[0], scores[0]
     ('the farmer cleaned the truck on Sunday', 'the truck was washed by the farmer on Sunday', 5.0)
     """
-    texts, others, scores, templates = [], [], [], TEMPLATES + HELD_OUT
+    texts, others, scores, templates = [], [], [], TEMPLATES + held_out * HELD_OUT
     for _ in range(n):
         a = replace(draw_scene(rng), who_is=None, whom_is=None, negated=rng.random() < 0.25,
                     where=one_of(rng, PLACES), when=one_of(rng, TIMES))

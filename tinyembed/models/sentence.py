@@ -166,7 +166,8 @@ class PairClassifier(Module):
         self.output = Linear(width if hidden is None else hidden, classes, rng=rng)
 
     def forward(self, a: Sequence[str], b: Sequence[str]) -> Tensor:
-        y = pair_features(self.encoder.vectors(a), self.encoder.vectors(b), self.features)
+        vectors = self.encoder.vectors([*a, *b])  # in one go
+        y = pair_features(vectors[:len(a)], vectors[len(a):], self.features)
         return self.output(y if self.hidden is None else relu(self.hidden(y)))
 
     def loss(self, a: Sequence[str], b: Sequence[str], targets: Any) -> Tensor:

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from ..core import Array, Parameter, RowGrad
-from .loop import Alone
+from .loop import Alone, examples_in
 from .place import as_tuple, restore, states
 
 SPIN, NAP = 1e-3, 50e-6  # seconds of looking again and again; of sleep between two looks after that
@@ -67,19 +67,23 @@ class Group(Alone):
 
     def part(self, batch: Any) -> tuple[Any, ...]:
         """This rank's share of a batch: of each array or list some entries in a row, of a number that differs by one at
-        most between ranks. ValueError for what cannot be divided so. That all ranks have divided the same arrays is
-        looked at when they next add up."""
+        most between ranks; a string (the name of a task) whole. ValueError for what cannot be divided so. That all
+        ranks have divided the same arrays is looked at when they next add up."""
         batch = as_tuple(batch)
         if self.size == 1:
             return batch
-        if any(not (isinstance(x, list) or np.shape(x)) or len(x) != len(batch[0]) for x in batch):
+        lengths = {len(x) if isinstance(x, list) or np.shape(x) else -1 for x in batch if not isinstance(x, str)}
+        if len(lengths) != 1 or -1 in lengths:
             raise ValueError(f"to divide a batch among {self.size} processes, each item must have an entry for each "
                              f"example; got {[getattr(x, 'shape', type(x).__name__) for x in batch]}")
         for x in batch:
-            if isinstance(x, np.ndarray) and not x.dtype.hasobject:
+            if isinstance(x, str):
+                self._seen = zlib.crc32(x.encode(), self._seen)
+            elif isinstance(x, np.ndarray) and not x.dtype.hasobject:
                 self._seen = zlib.crc32(np.ascontiguousarray(x).data, self._seen)
-        n = len(batch[0])
-        return tuple(x[self.rank * n // self.size:(self.rank + 1) * n // self.size] for x in batch)
+        n, = lengths
+        first, end = (rank * n // self.size for rank in (self.rank, self.rank + 1))
+        return tuple(x if isinstance(x, str) else x[first:end] for x in batch)
 
     def parts(self, batches: Iterable[Any], alike: bool = False) -> Iterator[tuple[Any, ...]]:
         """`part` of each batch, but for those of which this rank gets no example. Until the last one is done the
@@ -88,7 +92,7 @@ class Group(Alone):
             yield from map(as_tuple, batches)
             return
         with alike_after(self._generators, None if alike else self.rank):
-            yield from (part for part in map(self.part, batches) if len(part[0]))
+            yield from (part for part in map(self.part, batches) if examples_in(part))
 
     @contextlib.contextmanager
     def alike(self, generators: dict[str, np.random.Generator]) -> Iterator[None]:

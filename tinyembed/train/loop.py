@@ -64,7 +64,7 @@ def gradients(model: Any, batches: Iterable[Any], optimizer: Optimizer, loss: Lo
 def examples_in(batch: tuple[Any, ...]) -> int:
     """How many examples a batch has: the length that most of its items have, and of two such lengths that of the later
     item, since targets stand last. So of (ids, offsets, y), bags of ids end to end, an example is a bag. The items of a
-    dict are its values; a batch of single values is one example.
+    dict are its values; a string, such as the name of a task, has no examples; a batch of single values is one.
 
     >>> examples_in(([7, 3, 5, 5], [0, 3], [1.0, 0.0]))
     2
