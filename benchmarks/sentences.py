@@ -15,7 +15,7 @@
 The contenders' results are compared before anything is timed. Medians, the minimum in brackets. In the last table
 "reach" is to be kept under (over for tokens a second), "aim" is hoped for.
 
-    python benchmarks/sentences.py            some three minutes, 2 GB
+    python benchmarks/sentences.py            some eight minutes, 2 GB
     python benchmarks/sentences.py --quick    seconds
 """
 
@@ -183,7 +183,7 @@ def memory(N: int) -> None:
 def made_small(folder: Path, quick: bool) -> None:
     """Recall@10 against the exact search in float32, and bytes a vector."""
     texts = sentences(300 if quick else 20_300)
-    X = SentenceEncoder(folder).encode(texts, batch_size=64, show_progress_bar=True)
+    X = SentenceEncoder(folder).encode(texts, batch_size=64)
     queries, corpus = X[:300 if not quick else 50], X[300 if not quick else 50:]
 
     def ids(found: Any) -> list[set[int]]:
