@@ -9,7 +9,7 @@ and the vectors are Word2Vec's, trained on the documentation of your Python, but
 names of the modules are taken out of the texts, so no text holds its label.
 
 All three get the same labels, the same number of steps on batches of the same size, AdamW with the same decay, and
-learning rates that fall to zero by the same schedule. Nothing is stopped or chosen by what is held out.
+learning rates that fall to zero by the same schedule. In a run nothing is stopped or chosen by what is held out.
 
     python examples/frozen_or_trained.py                      a table, and a picture
     python examples/frozen_or_trained.py --text my_texts.tsv  your own texts, in any language: on each line a label, a
