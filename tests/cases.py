@@ -139,6 +139,8 @@ unary("exp", math.exp)
 unary("expm1", lambda x: math.exp(x) - 1)
 unary("log", math.log, Draw.positive)
 unary("log1p", lambda x: math.log(1 + x), Draw.positive)
+unary("cos", lambda x: math.sin(x + math.pi / 2))
+unary("sin", lambda x: math.cos(x - math.pi / 2))
 unary("sqrt", lambda x: x ** 0.5, Draw.positive)
 unary("tanh", lambda x: 1 - 2 / (math.exp(2 * x) + 1))
 unary("sigmoid", lambda x: 1 / (1 + math.exp(-x)))
@@ -468,7 +470,47 @@ def rotate(x, positions, base, pairs):
     return y
 
 
+def in_halves(d: Draw) -> Any:
+    whole, n = d.shape(0, 2), 2 * d.side()
+    one, other = d.pick((whole, d.narrower(whole)), (d.narrower(whole), whole))
+    return call(d.normal((*one, n)), d.normal((*other, n)), d.pick(False, True))
+
+
+def complex_multiply(x, y, conjugate):
+    """By Python's own complex numbers, one at a time."""
+    n = x.shape[-1] // 2
+    z = np.zeros((*np.broadcast_shapes(x.shape[:-1], y.shape[:-1]), 2 * n))
+    xs, ys = (np.broadcast_to(v, z.shape) for v in (x, y))
+    for *i, j in np.ndindex(*z.shape[:-1], n):
+        a, b = (complex(v[(*i, j)], v[(*i, j + n)]) for v in (xs, ys))
+        product = a * (b.conjugate() if conjugate else b)
+        z[(*i, j)], z[(*i, j + n)] = product.real, product.imag
+    return z
+
+
+def far_apart(moduli: bool) -> Callable[[Draw], Any]:
+    """No two coordinates of an x and a y nearer than 0.2."""
+    def draw(d: Draw) -> Any:
+        lead, D = d.shape(0, 2), d.side() * (1 + moduli)
+        S, Q = d.pick((d.side(), d.side()), (1, 1))
+        x, y = untied(d, (*lead, S, D), (*lead, Q, D))
+        return call(x, y, d.pick(1, 2.0), **({"moduli": True} if moduli else {}))
+    return draw
+
+
+def cdist(x, y, p, moduli=False):
+    d = np.zeros((*x.shape[:-1], y.shape[-2]))
+    for *i, s, q in np.ndindex(d.shape):
+        u = [float(a - b) for a, b in zip(x[(*i, s)], y[(*i, q)])]
+        u = [abs(complex(*pair)) for pair in zip(u[:len(u) // 2], u[len(u) // 2:])] if moduli else map(abs, u)
+        d[(*i, s, q)] = math.fsum(a ** p for a in u) ** (1 / p)
+    return d
+
+
 case("rotate", turned, rotate)
+case("complex_multiply", in_halves, complex_multiply)
+case("cdist", far_apart(False), cdist)
+case("cdist(moduli)", far_apart(True), cdist)
 for names in ((), ("padding_idx",), ("scale_grad_by_freq",), ("max_norm", "norm_type")):
     variant = f"({names[0]})" if names else ""
     case("embedding" + variant, looked_up(*names), one_hot_product)

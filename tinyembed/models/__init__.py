@@ -8,13 +8,20 @@ from .fasttext import FastText
 from .glove import GloVe
 from .gpt import GPT, GPTConfig
 from .language import LanguageModel
+from .line import LINE
 from .lstm import LSTMModel
+from .negatives import logistic_loss, margin_loss
 from .ngram import Bigram, NeuralNGram
+from .node2vec import DeepWalk, Node2Vec, NodeModel
 from .published import load_bert, load_gpt, save_bert, save_gpt
+from .recommend import BPR, MatrixFactorisation, Recommender
+from .relations import ComplEx, DistMult, RotatE, TransE, TripleModel
 from .sentence import PairClassifier, SentenceEncoder
 from .sif import sif
 from .word2vec import Word2Vec
 
-__all__ = ["BERT", "GPT", "BERTConfig", "Bigram", "Doc2Vec", "Encoder", "FastText", "GPTConfig", "GloVe", "LSTMModel",
-           "LanguageModel", "NeuralNGram", "PairClassifier", "SentenceEncoder", "StaticEmbedding", "TaggedDocument",
-           "TokenLSTM", "Word2Vec", "load_bert", "load_gpt", "mask_tokens", "save_bert", "save_gpt", "sif"]
+__all__ = ["BERT", "BPR", "GPT", "LINE", "BERTConfig", "Bigram", "ComplEx", "DeepWalk", "DistMult", "Doc2Vec",
+           "Encoder", "FastText", "GPTConfig", "GloVe", "LSTMModel", "LanguageModel", "MatrixFactorisation",
+           "NeuralNGram", "Node2Vec", "NodeModel", "PairClassifier", "Recommender", "RotatE", "SentenceEncoder",
+           "StaticEmbedding", "TaggedDocument", "TokenLSTM", "TransE", "TripleModel", "Word2Vec", "load_bert",
+           "load_gpt", "logistic_loss", "margin_loss", "mask_tokens", "save_bert", "save_gpt", "sif"]

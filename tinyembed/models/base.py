@@ -102,9 +102,13 @@ class TextModel:
         """(n, D) uniform in ±1/2D, as in the original."""
         return (self.rng.random((n, self.vector_size), np.float32) - np.float32(0.5)) / np.float32(self.vector_size)
 
+    def _keys(self) -> list[Any]:
+        """What the words are called in `wv`."""
+        return self.vocabulary.tokens
+
     def _refresh(self) -> None:
         """Let `wv` have the vectors as they are now."""
-        self.wv = self.keyed(keys=self.vocabulary.tokens, vectors=self._vectors())
+        self.wv = self.keyed(keys=self._keys(), vectors=self._vectors())
         self.wv.expandos["count"] = self.vocabulary.counts
 
     # -- training ------------------------------------------------------------------------------------------------------
@@ -116,7 +120,7 @@ class TextModel:
             raise ValueError("training needs a text, and a vocabulary: build_vocab first")
         return sentences
 
-    def untrained(self) -> list[str]:
+    def untrained(self) -> list[Any]:
         """The words that no training has touched: their vectors are as random as they were made.
 
         The optimiser knows, of all trainings, as its sums are saved and loaded with the rows: while a row has had no
@@ -125,7 +129,7 @@ class TextModel:
         squares = np.zeros(len(self.network.vectors))
         for sums in self.optimizer.state[0].arrays or []:
             squares[:len(sums)] = sums[:, 0]  # rows that joined since the last step have none
-        return [self.vocabulary.tokens[i] for i in np.flatnonzero(squares[self.word_rows] == 0)]
+        return [self.wv.index_to_key[i] for i in np.flatnonzero(squares[self.word_rows] == 0)]
 
     def get_latest_training_loss(self) -> float:
         """The mean loss in the last epoch."""

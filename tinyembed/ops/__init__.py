@@ -4,11 +4,13 @@ from ..core import as_ids
 from .attention import attention, check_mask
 from .bag import check_mode, embedding_bag
 from .contrast import cosent_loss, cosine_loss, in_batch_softmax, matryoshka, pair_features, triplet_margin_loss
+from .distance import cdist
 from .elementwise import (
     abs,
     add,
     astype,
     clip,
+    cos,
     divide,
     exp,
     expm1,
@@ -24,6 +26,7 @@ from .elementwise import (
     sigmoid,
     sign,
     silu,
+    sin,
     softplus,
     sqrt,
     subtract,
@@ -31,6 +34,7 @@ from .elementwise import (
     where,
 )
 from .gelu import gelu
+from .halves import complex_multiply
 from .linalg import einsum, linear, matmul, vecdot
 from .lookup import check_max_norm, embedding, getitem, project_rows
 from .losses import bce_with_logits, cross_entropy, mse
@@ -65,13 +69,14 @@ from .shape import (
 )
 
 __all__ = [
-    "abs", "add", "as_ids", "astype", "attention", "bce_with_logits", "broadcast_to", "check_mask", "check_max_norm",
-    "check_mode", "check_pairs", "clip", "concatenate", "cosent_loss", "cosine_loss", "cosine_similarity",
-    "cross_entropy", "cumsum", "divide", "dropout", "einsum", "embedding", "embedding_bag", "exp", "expand_dims",
-    "expm1", "flatten", "flip", "frequencies", "gelu", "getitem", "gru", "in_batch_softmax", "l2_normalise",
-    "layer_norm", "linear", "log", "log1p", "log_sigmoid", "log_softmax", "logsumexp", "lstm", "matmul", "matryoshka",
-    "max", "maximum", "mean", "min", "minimum", "mse", "multiply", "negative", "negative_sampling", "neighbourhood_kl",
-    "pad", "pair_features", "power", "prod", "project_rows", "relu", "reshape", "rms_norm", "rotate", "sampled_softmax",
-    "sigmoid", "sign", "silu", "softmax", "softplus", "split", "sqrt", "squeeze", "stack", "std", "subtract", "sum",
-    "swapaxes", "take_along_axis", "tanh", "transpose", "triplet_margin_loss", "var", "vecdot", "where",
+    "abs", "add", "as_ids", "astype", "attention", "bce_with_logits", "broadcast_to", "cdist", "check_mask",
+    "check_max_norm", "check_mode", "check_pairs", "clip", "complex_multiply", "concatenate", "cos", "cosent_loss",
+    "cosine_loss", "cosine_similarity", "cross_entropy", "cumsum", "divide", "dropout", "einsum", "embedding",
+    "embedding_bag", "exp", "expand_dims", "expm1", "flatten", "flip", "frequencies", "gelu", "getitem", "gru",
+    "in_batch_softmax", "l2_normalise", "layer_norm", "linear", "log", "log1p", "log_sigmoid", "log_softmax",
+    "logsumexp", "lstm", "matmul", "matryoshka", "max", "maximum", "mean", "min", "minimum", "mse", "multiply",
+    "negative", "negative_sampling", "neighbourhood_kl", "pad", "pair_features", "power", "prod", "project_rows",
+    "relu", "reshape", "rms_norm", "rotate", "sampled_softmax", "sigmoid", "sign", "silu", "sin", "softmax", "softplus",
+    "split", "sqrt", "squeeze", "stack", "std", "subtract", "sum", "swapaxes", "take_along_axis", "tanh", "transpose",
+    "triplet_margin_loss", "var", "vecdot", "where",
 ]

@@ -85,6 +85,18 @@ def expm1(x: Array) -> ValueAndVjp:
 
 
 @primitive
+def cos(x: Array) -> ValueAndVjp:
+    """Cosine of an angle          gradient -g * sin(x)"""
+    return np.cos(x), lambda g: (-g * np.sin(x),)
+
+
+@primitive
+def sin(x: Array) -> ValueAndVjp:
+    """Sine of an angle          gradient g * cos(x)"""
+    return np.sin(x), lambda g: (g * np.cos(x),)
+
+
+@primitive
 def sqrt(x: Array) -> ValueAndVjp:
     """Square root          gradient g / (2 y), infinite at 0"""
     y = np.sqrt(x)

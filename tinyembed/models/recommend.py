@@ -1,0 +1,138 @@
+"""Recommenders: what users will want, from what they have. Matrix factorisation, and BPR, which learns orders alone.
+
+A user and an item are a vector each; their dot product, and what is said of each by itself, is how much the one wants
+the other.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..core import Array, Tensor, fresh_rng, no_grad
+from ..data import Facts
+from ..nn import Embedding, Module
+from ..ops import bce_with_logits, linear, log_sigmoid, mse, softplus, vecdot
+from .negatives import are_wrong, drawn, shares
+
+
+class Recommender(Module):
+    """Base of the recommenders: a score for each user and item, higher for what the user wants.
+
+        score(u, i) = p_u . q_i + b_u + c_i          users (…), items (…) ids, which broadcast -> (…)
+
+    num_users, num_items, dim   the tables, (num_users, dim) and (num_items, dim), and a bias for each row
+    negatives   K items are drawn for a batch, and shared by its users, as what they do not have; repeats are dropped
+    owned       pairs (N, 2) of user and item: what a user has is no negative. None: of a pair only its own item is not
+    rng         draws the tables, and the negatives. In eval mode these are drawn from seed 0
+
+    The gradient of `loss` is of the rows of the batch and the negatives alone.
+    """
+
+    def __init__(self, num_users: int, num_items: int, dim: int, *, negatives: int = 64, owned: Any = None,
+                 rng: np.random.Generator | None = None) -> None:
+        if negatives < 1:
+            raise ValueError(f"negatives are 1 at least, not {negatives}")
+        self.rng = fresh_rng() if rng is None else rng
+        self.users, self.items = (Embedding(n, dim, std=0.1, rng=self.rng) for n in (num_users, num_items))
+        self.user_bias, self.item_bias = (Embedding(n, 1, std=0.0, rng=self.rng) for n in (num_users, num_items))
+        self.negatives = negatives
+        self.owned = None if owned is None else Facts(np.insert(np.asarray(owned), 1, 0, axis=1))
+
+    def forward(self, users: Any, items: Any) -> Tensor:
+        users, items = np.broadcast_arrays(users, items)
+        return vecdot(self.users(users), self.items(items)) + (self.user_bias(users) + self.item_bias(items))[..., 0]
+
+    @no_grad()
+    def scores(self, users: Any) -> Array:
+        """The scores of all items: users (B,) -> (B, num_items)"""
+        return self._against(users, self.items.weight, self.item_bias.weight).data
+
+    def groups(self, weight_decay: float) -> list[dict[str, Any]]:
+        """Groups of parameters for an optimiser: the vectors decay, the biases do not, as how often an item is wanted
+        is no matter of taste.
+
+        >>> from tinyembed.optim import SGD
+        >>> sgd = SGD(Recommender(3, 4, dim=2).groups(weight_decay=0.01), lr=0.1)
+        >>> [(group.weight_decay, [p.shape for p in group.params]) for group in sgd.groups]
+        [(0.01, [(3, 2), (4, 2)]), (0.0, [(3, 1), (4, 1)])]
+        """
+        return [{"params": [self.users.weight, self.items.weight], "weight_decay": weight_decay},
+                {"params": [self.user_bias.weight, self.item_bias.weight], "weight_decay": 0.0}]
+
+    def _against(self, users: Any, items: Tensor, bias: Tensor) -> Tensor:
+        """The scores of all of some items: users (B,), items (K, D), bias (K, 1) -> (B, K)"""
+        return linear(self.users(users), items) + self.user_bias(users) + bias.reshape((1, -1))
+
+    def _negatives(self, users: Array, items: Array) -> tuple[Tensor, Array]:
+        """Scores (B, K) of items that were drawn, and their weights: 1 / B in a row, 0 for what a user has."""
+        k = drawn(self, self.items.num_embeddings)
+        scores = self._against(users, self.items(k), self.item_bias(k))
+        return scores, shares(are_wrong(self.owned, users, np.zeros_like(users), items, k), scores.dtype)
+
+
+class MatrixFactorisation(Recommender):
+    """A table of ratings as the product of two narrow ones: rating ~ p_u . q_i + b_u + c_i + mean.
+
+    loss       "squared": the mean of (score - rating)^2; "logistic": cross-entropy of ratings 0 … 1 with
+               sigmoid(score). `loss(users, items, ratings)` is that of ratings (B,); without ratings, where all that is
+               known is what a user has, these are 1, and 0 for the negatives, which weigh as much together
+    mean       is added to each score: that of all ratings, say
+
+    (Koren, Bell and Volinsky 2009, "Matrix factorization techniques for recommender systems")
+
+    >>> import tinyembed as te
+    >>> users, items, ratings = np.array([[0, 0, 4], [0, 1, 2], [1, 0, 2], [1, 1, 1]]).T
+    >>> model = MatrixFactorisation(2, 2, dim=1, mean=ratings.mean(), rng=np.random.default_rng(0))
+    >>> history = te.train.fit(model, [(users, items, ratings)], te.optim.Adam(model.parameters(), lr=0.05), epochs=500,
+    ...                        progress=False)
+    >>> model.scores([0, 1]).round(2) + 0.0
+    array([[4., 2.],
+           [2., 1.]], dtype=float32)
+    """
+
+    def __init__(self, *sizes: int, objective: str = "squared", mean: float = 0.0, **options: Any) -> None:
+        if objective not in ("squared", "logistic"):
+            raise ValueError(f'the objective is "squared" or "logistic", not {objective!r}')
+        super().__init__(*sizes, **options)
+        self.objective, self.mean = objective, float(mean)
+
+    def forward(self, users: Any, items: Any) -> Tensor:
+        return super().forward(users, items) + self.mean
+
+    def _against(self, users: Any, items: Tensor, bias: Tensor) -> Tensor:
+        return super()._against(users, items, bias) + self.mean
+
+    def loss(self, users: Array, items: Array, ratings: Array | None = None) -> Tensor:
+        scores = self(users, items)
+        error = mse if self.objective == "squared" else bce_with_logits
+        if ratings is not None:
+            return error(scores, Tensor(np.asarray(ratings, scores.dtype)))
+        others, weights = self._negatives(users, items)
+        wrong = others * others if self.objective == "squared" else softplus(others)
+        return error(scores, Tensor(np.ones(scores.shape, scores.dtype))) + (wrong * weights).sum()
+
+
+class BPR(Recommender):
+    """Bayesian personalised ranking: what a user has is to score higher than what the user does not.
+
+        loss = mean over pairs (u, i), and over items j that u does not have, of -log sigmoid(score(u, i) - score(u, j))
+
+    What stands below what is learned, and not by which number: so it fits data that say what users have, and nothing of
+    what they dislike. A user's bias cancels, and stays 0.
+    (Rendle, Freudenthaler, Gantner and Schmidt-Thieme 2009, "BPR: Bayesian personalized ranking from implicit
+    feedback")
+
+    >>> import tinyembed as te
+    >>> pairs = np.array([[0, 0], [0, 1], [1, 0], [1, 1], [2, 2], [2, 3], [3, 2]])          # two tastes
+    >>> model = BPR(4, 4, dim=4, owned=pairs, rng=np.random.default_rng(0))
+    >>> history = te.train.fit(model, te.data.Batches(tuple(pairs.T), 7), te.optim.Adam(model.parameters(), lr=0.05),
+    ...                        epochs=100, progress=False)
+    >>> bool(model.scores([3])[0, 3] > model.scores([3])[0, :2].max())                      # user 3 lacks item 3
+    True
+    """
+
+    def loss(self, users: Array, items: Array) -> Tensor:
+        others, weights = self._negatives(users, items)
+        return -(log_sigmoid(self(users, items).reshape((-1, 1)) - others) * weights).sum()
