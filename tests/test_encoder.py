@@ -106,6 +106,13 @@ def test_encoding_is_in_eval_mode_and_leaves_no_trace():
     assert all(p.grad is None and np.array_equal(p.data, before[name]) for name, p in encoder.named_parameters())
 
 
+def test_a_bert_has_no_more_tokens_than_positions():
+    with pytest.warns(UserWarning, match="1 of 2 texts have more than 40 tokens"):
+        y = bert().encode(["a " * 38, "a " * 39])
+    np.testing.assert_allclose(y[0], y[1], atol=1e-6)
+    assert bert(max_length=99).max_length == 40
+
+
 def test_long_texts_are_cut_and_counted():
     encoder = bert(max_length=5)
     with pytest.warns(UserWarning, match="2 of 3 texts have more than 5 tokens"):

@@ -104,6 +104,10 @@ def test_dense_layers_that_do_not_fit_are_refused(tmp_path):
         edit(folder / "2_Dense", file, change)
         with pytest.raises(FormatError, match=words):
             SentenceEncoder(folder)
+    bert(pooling=["cls", "max"], head=[Dense(16, 5)]).save_pretrained(tmp_path / "narrow")
+    edit(tmp_path / "narrow" / "1_Pooling", "config.json", lambda c: c.update(pooling_mode_max_tokens=False))
+    with pytest.raises(FormatError, match="in_features: 16, and 8 numbers come from what is before it"):
+        SentenceEncoder(tmp_path / "narrow")
     (folder / "2_Dense" / "model.safetensors").unlink()
     with pytest.raises(FormatError, match=r"no model\.safetensors; pickled weights are not read"):
         SentenceEncoder(folder)

@@ -27,7 +27,8 @@ class SentenceEncoder(Encoder):
     pooling      a mode of `nn.Pooling`, or several
     head         modules that the pooled vector goes through, such as `nn.Dense`
     normalize    divide the result by its length
-    max_length   longer texts are cut to so many tokens; what `encode` cuts is counted in a warning
+    max_length   longer texts are cut to so many tokens, and to the positions that a BERT has; what `encode` cuts is
+                 counted in a warning
     prompt       what is put before each text, unless `encode` is given another
 
     An empty text is what the tokeniser puts around a text ([CLS] [SEP]); where that is nothing, it gives zeros. Kinds:
@@ -58,7 +59,10 @@ class SentenceEncoder(Encoder):
         self.tokenizer, self.body, self.pooling, self.head = tokenizer, body, Pooling(pooling), list(head)
         self.normalize, self.max_length, self.prompt = normalize, max_length, prompt
         self.pad_id = tokenizer.index.get("[PAD]", 0)
-        self.padding = 0.2 if isinstance(body, BERT) else 1.0  # an LSTM prefers one long batch; a bag has no padding
+        if isinstance(body, BERT):
+            positions = body.config.max_position_embeddings
+            self.max_length = positions if max_length is None else min(max_length, positions)
+            self.padding = 0.2  # an LSTM prefers one long batch, and a bag has no padding
         with self.evaluating(), no_grad():
             self.dim = self([[0]], [[True]]).shape[1]
 

@@ -52,15 +52,24 @@ def read_sentence_encoder(folder: str | os.PathLike[str]) -> dict[str, Any]:
                           "StaticEmbedding can be read, then Dense and Normalize")
     parts: dict[str, Any] = {"head": [], "normalize": "Normalize" in kinds,
                              "prompt": _prompt(folder / "config_sentence_transformers.json")}
+    width = 0  # how many numbers the modules so far give
     for kind, path in modules:
         if kind == "Transformer":
             parts |= _transformer(folder / path)
+            width = parts["body"].config.hidden_size
         elif kind == "StaticEmbedding":
             parts |= _static(folder / path)
+            width = parts["body"].bag.embedding_dim
         elif kind == "Pooling":
             parts["pooling"] = _pooling(folder / path / "config.json")
+            width *= len(parts["pooling"])
         elif kind == "Dense":
-            parts["head"].append(_dense(folder / path))
+            layer = _dense(folder / path)
+            if layer.in_features != width:
+                raise FormatError(folder / path / "config.json", "in_features", f"{layer.in_features}, and {width} "
+                                  "numbers come from what is before it")
+            width = layer.out_features
+            parts["head"].append(layer)
     return parts
 
 
@@ -119,8 +128,7 @@ def _transformer(folder: Path) -> dict[str, Any]:
         raise FormatError(path, "max_seq_length", f"an integer, 1 or more, or null, not {short(longest)}")
     if given["do_lower_case"] and not getattr(tokenizer, "lowercase", False):
         raise FormatError(path, "do_lower_case", "true, where the tokenizer is not of small letters")
-    room = body.config.max_position_embeddings
-    return {"tokenizer": tokenizer, "body": body, "max_length": room if longest is None else min(longest, room)}
+    return {"tokenizer": tokenizer, "body": body, "max_length": longest}
 
 
 def _static(folder: Path) -> dict[str, Any]:
@@ -199,7 +207,7 @@ def write_sentence_encoder(folder: str | os.PathLike[str], encoder: Any) -> None
 def _write_transformer(folder: Path, encoder: Any) -> None:
     save_bert(folder, encoder.body, head=False)
     config, index = encoder.body.config, encoder.tokenizer.index
-    longest = encoder.max_length or config.max_position_embeddings
+    longest = encoder.max_length
     _write_json(folder / "sentence_bert_config.json", {"max_seq_length": longest, "do_lower_case": False})
     _write_json(folder / "tokenizer_config.json", {
         "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": longest,
