@@ -116,6 +116,7 @@ def test_a_matryoshka_is_the_sum_over_its_prefixes():
     (lambda x: ops.in_batch_softmax(x, x, mask=[[True]]), r"mask has a boolean for each x and each y, \(2, 2\)"),
     (lambda x: ops.triplet_margin_loss(x, x, x[:, :1]), r"not \(2, 3\), \(2, 3\), \(2, 1\)"),
     (lambda x: ops.cosent_loss(x[0], x[0], [1]), r"vectors \(B, D\)"),
+    (lambda x: ops.cosent_loss(x, x, [[1], [0]]), r"a target for each pair, \(2,\), not \(2, 1\)"),
     (lambda x: ops.matryoshka(ops.cosine_loss, []), "dims are lengths"),
     (lambda x: ops.matryoshka(ops.cosine_loss, [4])(x, x, targets=[1, 1]), r"have 3 numbers, and dims asks for \[4\]"),
     (lambda x: ops.pair_features(x, x, ["u-v"]), r"features are some of u, v, \|u-v\|, u\*v, not \['u-v'\]")])

@@ -126,6 +126,8 @@ def test_long_texts_are_cut_and_counted():
     (lambda: SentenceEncoder(words()), TypeError, "a tokenizer and a body, or a folder"),
     (lambda: SentenceEncoder("folder", words()), TypeError, "a tokenizer and a body, or a folder; not 'folder'"),
     (lambda: static().loss(["a"], ["b", "c"]), ValueError, "got 1 texts and 2 answers"),
+    (lambda: static().vectors("a b"), TypeError, "takes several items, not one"),
+    (lambda: SentenceEncoder("folder", normalize=True), TypeError, "assign what is to be other"),
     (lambda: static().encode_heads(["a"]), TypeError, "a StaticEmbedding has no attention")])
 def test_what_is_no_text_is_refused(call, error, words):
     with pytest.raises(error, match=words):
@@ -148,12 +150,19 @@ def test_heads_are_what_the_last_attention_gathers_before_it_is_mixed():
             np.testing.assert_allclose(found[h], (a / a.sum(1, keepdims=True) @ v[:, part]).mean(0), atol=1e-5)
 
 
+def test_heads_of_several_poolings_stand_side_by_side():
+    one, other = (bert(pooling=mode).eval().encode_heads(TEXTS) for mode in ("cls", "mean"))
+    both = bert(pooling=["cls", "mean"]).eval().encode_heads(TEXTS)
+    np.testing.assert_allclose(both, np.concatenate([one, other], 2), atol=1e-6)
+    assert bert().encode_heads([]).shape == (0, 2, 4)
+
+
 def test_what_stands_twice_in_a_batch_is_no_negative_of_itself():
     encoder = static()
     a, b, more = ["a", "b", "a", "d"], ["e", "e", "f", "g"], ["h", "e", "c", "bad"]
+    a, b, more = [*a, "g"], [*b, "f"], [*more, "a"]  # f answers the first text as well, from below another
     x, y = encoder.encode(a), encoder.encode(b + more)
-    mask = np.array([[not (text == b[i] or (j < 4 and a[j] == a[i])) for j, text in enumerate(b + more)]
-                     for i in range(4)])
+    mask = np.array([[not any(a[k] == a[i] and b[k] == text for k in range(5)) for text in b + more] for i in range(5)])
     for dims in (None, [2, 6]):
         expected = sum(te.ops.in_batch_softmax(x[:, :d], y[:, :d], 20.0, mask).item() for d in dims or [6])
         assert encoder.loss(a, b, more, dims=dims).item() == pytest.approx(expected, rel=1e-5)

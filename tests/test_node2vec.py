@@ -134,3 +134,13 @@ def test_edge_vectors(how, expected):
 def test_two_nodes_with_one_text_are_refused():
     with pytest.raises(ValueError, match="the same as text"):
         NodeVectors(keys=[1, "1"], vectors=np.eye(2))
+
+
+def test_a_tuple_is_one_node():
+    wv = NodeVectors(keys=[(0, 1), (0, 2), 0, 1], vectors=np.float32([[1, 0], [.9, .1], [0, 1], [-1, 0]]))
+    assert wv[(0, 1)].tolist() == [1, 0] and wv.most_similar((0, 1), topn=1)[0][0] == "(0, 2)"
+    wv.add_vectors((5, 5), [1, 1])
+    assert wv[(5, 5)].tolist() == [1, 1]
+    with pytest.raises(ValueError, match="two nodes are the same as text"):
+        wv.add_vectors([7, "7"], np.ones((2, 2)))
+    assert len(wv) == 5

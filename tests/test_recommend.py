@@ -214,3 +214,16 @@ def test_item_cosines(seed):
 def test_what_is_no_use_is_refused(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_what_a_user_has_is_no_hit_even_where_all_items_are_named():
+    found = te.vectors.evaluate_recommendations(te.vectors.Popularity([[0, 0]], 2), [[0, 0]], [[0, 0]], top_k=2)
+    assert found == {"recall@2": 0.0, "ndcg@2": 0.0, "coverage@2": 0.5}
+
+
+def test_lists_are_taken_as_batches_give_them():
+    for owned in (None, [], [[0, 1]]):
+        model = te.models.BPR(3, 5, dim=2, owned=owned)
+        assert np.isfinite(model.loss([0, 2], [1, 4]).item())
+    with pytest.raises(ValueError, match="pairs are ids"):
+        te.models.BPR(3, 5, dim=2, owned=[[0, 1, 5]])

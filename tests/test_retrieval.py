@@ -141,3 +141,9 @@ def test_sentence_transformers_measures_the_same():
     expected = {f"{name}@{k}": theirs[f"{name}@k"][k] for name, k in
                 [("recall", 1), ("recall", 5), ("recall", 10), ("mrr", 10), ("ndcg", 10)]}
     assert retrieval_scores(ranked, relevant) == pytest.approx(expected, rel=1e-12)
+
+
+def test_answers_are_a_set_whatever_holds_them():
+    assert retrieval_scores([["a", "b"]], [["a", "a"]], [2]) == {"recall@2": 1.0, "mrr@2": 1.0, "ndcg@2": 1.0}
+    with pytest.raises(TypeError, match="a set of ids that answer a query, got the string 'ab'"):
+        retrieval_scores([["a", "b"]], ["ab"], [2])

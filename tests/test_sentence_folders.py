@@ -45,10 +45,11 @@ def test_what_has_no_form_there_is_not_written(tmp_path):
     for encoder in (lstm(), bert(head=[Linear(8, 3)]), static(head=[Linear(6, 2)])):
         with pytest.raises(ValueError, match="save_checkpoint"):
             encoder.save_pretrained(tmp_path / "new")
-    framed = static()
+    framed, cut = static(), static(max_length=2)
     framed.tokenizer.frame = bert().tokenizer.frame
-    with pytest.raises(ValueError, match="puts nothing around a text"):
-        framed.save_pretrained(tmp_path / "new")
+    for encoder in (framed, cut):
+        with pytest.raises(ValueError, match="puts nothing around a text"):
+            encoder.save_pretrained(tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 

@@ -47,6 +47,8 @@ class Encoder(Module):
         Those of like length go through the model together, at most batch_size of them (None: no bound), the longest
         first. `forward` may be a function other than the model itself, from the same arguments.
         """
+        if self.is_item(items):
+            raise TypeError(f"vectors takes several items, not one: [{items!r:.40}]")
         prepared = self.prepare(list(items), prompt)
         if not prepared:
             return Tensor(np.zeros((0, self.dim), np.float32))
@@ -85,8 +87,9 @@ class Encoder(Module):
             raise ValueError(f"batch_size is 1 or more, truncate_dim in 1 … {self.dim}; not {batch_size} and "
                              f"{truncate_dim}")
         with self.evaluating(), no_grad():
-            parts = [self.vectors(chunk, None, batch_size, prompt).data[:, :truncate_dim]
-                     for chunk in _chunks(items, CHUNK * batch_size, show_progress_bar)]
+            parts = []
+            for chunk in _chunks(items, CHUNK * batch_size, show_progress_bar):
+                parts.append(self.vectors(chunk, None, batch_size, prompt).data[:, :truncate_dim])
         y = np.concatenate(parts) if parts else np.zeros((0, truncate_dim or self.dim), np.float32)
         return y / np.maximum(np.linalg.norm(y, axis=-1, keepdims=True), 1e-12) if normalize_embeddings else y
 

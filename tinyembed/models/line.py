@@ -66,9 +66,9 @@ class LINE:
     seed         the same seed, graph and machine give the same bytes
 
     `fit` gives `wv`, whose keys are the nodes (`NodeVectors`), and `history`, what the training of each order has
-    measured. A node from which no edge leads keeps a random row: the rows of `history` have the report. Edges are drawn
-    in proportion to their weights, so that a step is as long for each; the rule is Adagrad with one sum of squares a
-    row.
+    measured. A node from which no edge leads keeps a random row of order 2: the rows of `history` have the report.
+    Edges are drawn in proportion to their weights, so that a step is as long for each; the rule is Adagrad with one sum
+    of squares a row.
     (Tang et al. 2015, "LINE: large-scale information network embedding")
 
     Raises ValueError for settings that are no use and for graphs without edges.

@@ -14,6 +14,7 @@ from ..core import Array, Tensor, fresh_rng, no_grad
 from ..data import Facts
 from ..nn import Embedding, Module
 from ..ops import bce_with_logits, linear, log_sigmoid, mse, softplus, vecdot
+from ..vectors import as_pairs
 from .negatives import are_wrong, drawn, shares
 
 
@@ -38,7 +39,7 @@ class Recommender(Module):
         self.users, self.items = (Embedding(n, dim, std=0.1, rng=self.rng) for n in (num_users, num_items))
         self.user_bias, self.item_bias = (Embedding(n, 1, std=0.0, rng=self.rng) for n in (num_users, num_items))
         self.negatives = negatives
-        self.owned = None if owned is None else Facts(np.insert(np.asarray(owned), 1, 0, axis=1))
+        self.owned = None if owned is None or not len(owned) else Facts(np.insert(as_pairs(owned), 1, 0, axis=1))
 
     def forward(self, users: Any, items: Any) -> Tensor:
         users, items = np.broadcast_arrays(users, items)
@@ -67,7 +68,7 @@ class Recommender(Module):
 
     def _negatives(self, users: Array, items: Array) -> tuple[Tensor, Array]:
         """Scores (B, K) of items that were drawn, and their weights: 1 / B in a row, 0 for what a user has."""
-        k = drawn(self, self.items.num_embeddings)
+        users, items, k = np.asarray(users), np.asarray(items), drawn(self, self.items.num_embeddings)
         scores = self._against(users, self.items(k), self.item_bias(k))
         return scores, shares(are_wrong(self.owned, users, np.zeros_like(users), items, k), scores.dtype)
 

@@ -52,6 +52,9 @@ class SentenceEncoder(Encoder):
                  pooling: str | list[str] = "mean", head: Sequence[Module] = (), normalize: bool = False,
                  max_length: int | None = None, prompt: str = "") -> None:
         if not isinstance(tokenizer, Tokenizer) and body is None:
+            if (pooling, tuple(head), normalize, max_length, prompt) != ("mean", (), False, None, ""):
+                raise TypeError("a folder says itself what the encoder is; assign what is to be other: encoder.prompt "
+                                '= "query: "')
             SentenceEncoder.__init__(self, **read_sentence_encoder(tokenizer))
             return
         if not isinstance(tokenizer, Tokenizer) or body is None:
@@ -113,6 +116,8 @@ class SentenceEncoder(Encoder):
     def encode_heads(self, texts: Sequence[str], batch_size: int = 32) -> Array:
         """What each head of the last attention gathers, pooled: several vectors of a text          n -> (n, H, D / H)
 
+        With several pooling modes D / H numbers of each, side by side.
+
         Heads attend to different sides of a text, so they find different neighbours: `te.vectors.semantic_search` lets
         them vote.          (Besta et al. 2024, "Multi-Head RAG")
         """
@@ -128,7 +133,9 @@ class SentenceEncoder(Encoder):
 
         with self.evaluating(), no_grad():
             y = self.vectors(texts, heads, batch_size).data
-        return y.reshape(len(y), last.attention.num_heads, -1)
+        modes, H = len(self.pooling.modes), last.attention.num_heads
+        return y.reshape(len(y), modes, H, last.attention.embed_dim // H).swapaxes(1, 2).reshape(len(y), H, -1) \
+            if len(y) else np.zeros((0, H, modes * last.attention.embed_dim // H), np.float32)
 
     # -- training ------------------------------------------------------------------------------------------------------
 
@@ -136,15 +143,16 @@ class SentenceEncoder(Encoder):
              dims: Sequence[int] | None = None) -> Tensor:
         """`ops.in_batch_softmax` of texts a and their answers b, with further texts that answer none of them.
 
-        What stands twice in the batch is no negative of itself: neither an equal answer nor the answer of an equal a
-        counts against a text. dims: prefixes of the vectors that are to be good as well (`ops.matryoshka`).
+        What answers a text anywhere in the batch does not count against it, nor does a copy of that. dims: prefixes of
+        the vectors that are to be good as well (`ops.matryoshka`).
         """
         if not len(a) == len(b) > 0:
             raise ValueError(f"each text has an answer; got {len(a)} texts and {len(b)} answers")
-        texts = np.array([*b, *(text for more in negatives for text in more)], object)
-        B, asked = len(a), np.array(a, object)
-        mask = texts != texts[:B, None]
-        mask[:, :B] &= asked != asked[:, None]
+        texts = [*b, *(text for more in negatives for text in more)]
+        right: dict[str, set[str]] = {}
+        for text, answer in zip(a, b):
+            right.setdefault(text, set()).add(answer)
+        mask = [[other not in right[text] for other in texts] for text in a]
         x, y = self.vectors(a), self.vectors(texts)
         loss = in_batch_softmax if dims is None else matryoshka(in_batch_softmax, dims)
         return loss(x, y, scale=scale, mask=mask)

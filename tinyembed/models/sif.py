@@ -31,9 +31,10 @@ def sif(tokenizer: Tokenizer, table: Any, counts: Any, texts: Iterable[str], a: 
     (3,)
     """
     table, counts, texts = np.asarray(table), np.asarray(counts, np.float64), list(texts)
-    if table.ndim != 2 or len(table) != len(tokenizer) or counts.shape != (len(table),) or not texts:
-        raise ValueError(f"sif takes a row and a count for each of {len(tokenizer)} tokens, and a text at least; got "
-                         f"{table.shape}, {counts.shape} and {len(texts)} texts")
+    if table.ndim != 2 or len(table) != len(tokenizer) or counts.shape != (len(table),) or not texts \
+            or not (counts.min() >= 0 and counts.sum() > 0 and a > 0):
+        raise ValueError(f"sif takes a row and a count for each of {len(tokenizer)} tokens, not all of them 0, an a "
+                         f"above 0, and a text at least; got {table.shape}, {counts.shape}, {a} and {len(texts)} texts")
     weights = a / (a + counts / counts.sum())
     rows = (table * weights[:, None]).astype(np.result_type(table.dtype, np.float32))
     encoder = SentenceEncoder(tokenizer, StaticEmbedding(EmbeddingBag.from_pretrained(rows, freeze=False)))

@@ -24,8 +24,8 @@ def node_key(node: Any) -> str | int:
 
 class NodeVectors(KeyedVectors):
     """Vectors by node. A node is found by its name and by the text of it, and nothing is found by its row: 33 and "33"
-    are node 33, wherever its row is. A node that is neither a string nor an integer has its text as key. ValueError
-    for two nodes with the same text.
+    are node 33, wherever its row is. A node that is neither a string nor an integer has its text as key; a tuple is
+    one node, and stands as str(node) in lists. ValueError for two nodes with the same text.
 
     >>> wv = NodeVectors(keys=[33, 0, "hub"], vectors=np.eye(3))
     >>> wv["33"].tolist(), wv[0].tolist(), 1 in wv, wv.most_similar("hub", topn=1)
@@ -33,10 +33,8 @@ class NodeVectors(KeyedVectors):
     """
 
     def __init__(self, vector_size: int | None = None, *, keys: Iterable[Any] = (), **named: Any) -> None:
-        super().__init__(vector_size, keys=map(node_key, keys), **named)
+        super().__init__(vector_size, keys=_distinct(map(node_key, keys)), **named)
         self._find_by_text()
-        if len(set(map(str, self.index_to_key))) < len(self):
-            raise ValueError("two nodes are the same as text, such as 1 and '1': name one of them otherwise")
 
     def _find_by_text(self) -> None:
         for i, key in enumerate(self.index_to_key):
@@ -44,12 +42,29 @@ class NodeVectors(KeyedVectors):
 
     def add_vectors(self, keys: Any, weights: Any, replace: bool = False) -> None:
         """Add vectors at the end; of nodes that are there already, replace the vector or leave it."""
-        super().add_vectors(keys, weights, replace)
+        one = isinstance(keys, (str, int, np.integer, tuple))
+        super().add_vectors(node_key(keys) if one else _distinct(map(node_key, keys)), weights, replace)
         self._find_by_text()
+
+    def __getitem__(self, key: Any) -> Array:
+        """node -> (D,), read-only; list of n nodes -> (n, D), a fresh array."""
+        return super().__getitem__(str(key) if isinstance(key, tuple) else key)
+
+    def most_similar(self, positive: Any = None, *args: Any, **options: Any) -> Any:
+        """As KeyedVectors has it; a tuple alone is a node."""
+        return super().most_similar(str(positive) if isinstance(positive, tuple) else positive, *args, **options)
 
     def get_index(self, key: Any, default: int | None = None) -> int:
         """The row of a node; of one that is not there `default`, or UnknownKey if that is None."""
         return super().get_index(str(key), default)
+
+
+def _distinct(keys: Iterable[str | int]) -> list[str | int]:
+    """A list of keys that differ as text, or ValueError."""
+    found = list(keys)
+    if len(set(map(str, found))) < len(found):
+        raise ValueError("two nodes are the same as text, such as 1 and '1': name one of them otherwise")
+    return found
 
 
 def edge_vectors(wv: KeyedVectors, edges: Iterable[tuple[Any, Any]], how: str = "hadamard") -> Array:

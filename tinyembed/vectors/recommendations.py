@@ -52,7 +52,7 @@ def evaluate_recommendations(model: Any, train: Any, test: Any, top_k: int = 10)
         top = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         wanted = np.zeros(scores.shape, bool)
         wanted[want.answers(asked, np.zeros_like(asked))] = True
-        hits = np.take_along_axis(wanted, top, 1)
+        hits = np.take_along_axis(wanted, top, 1) & (np.take_along_axis(scores, top, 1) > -np.inf)
         count = wanted.sum(1)
         recall.append(hits.sum(1) / count)
         ndcg.append(hits @ gains / best[np.minimum(count, k)])

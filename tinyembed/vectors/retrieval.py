@@ -71,6 +71,9 @@ def retrieval_scores(ranked: Sequence[Sequence[Hashable]], relevant: Sequence[Co
     for ids, answer in zip(ranked, relevant):
         if len(set(ids)) < len(ids):
             raise ValueError(f"an id stands twice in {list(ids)[:20]}")
+        if isinstance(answer, (str, bytes)):
+            raise TypeError(f"expected a set of ids that answer a query, got the string {answer!r}")
+        answer = set(answer)
         if not answer:
             continue
         right = np.array([i in answer for i in ids[:max(ks)]], bool)
@@ -114,7 +117,8 @@ def _answers(relevant: Relevant, query_ids: list[Any], text_ids: list[Any]) -> l
     """For each query, the ids that answer it."""
     known = set(text_ids)
     if isinstance(relevant, Mapping):
-        if strange := [i for i in relevant if i not in set(query_ids)]:
+        asked = set(query_ids)
+        if strange := [i for i in relevant if i not in asked]:
             raise ValueError(f"relevant has {strange[0]!r}, which is no query")
         given = [relevant.get(i, ()) for i in query_ids]
     else:

@@ -66,7 +66,7 @@ def _spread(vectors: Array) -> float:
         norms = np.sqrt((rows * rows).sum(1))
         length += float(norms.sum())
         total += (rows / np.where(norms == 0, 1, norms)[:, None]).sum(0)
-    return length / max(len(vectors), 1) * float(1 - ((total / max(len(vectors), 1)) ** 2).sum())
+    return length / max(len(vectors), 1) * max(0.0, float(1 - ((total / max(len(vectors), 1)) ** 2).sum()))
 
 
 def as_table(vectors: Any, what: str) -> Array:
@@ -91,6 +91,8 @@ def as_queries(queries: Any, shape: tuple[int, ...], score: str, beside: str) ->
     if not np.isfinite(asked).all():
         i = int(np.argmin(np.isfinite(asked).reshape(len(asked), -1).all(1)))
         raise ValueError(f"query {i} is not finite: {asked[i]}")
+    if score != "cos_sim" and np.abs(asked).max(initial=0) > 1e150:
+        raise ValueError("queries with numbers beyond 1e150, whose squares no float can hold: divide them first")
     if score == "cos_sim":
         asked /= np.maximum(np.abs(asked).max(-1, keepdims=True), np.finfo(np.float64).tiny)  # squares stay finite
         lengths = np.sqrt((asked * asked).sum(-1, keepdims=True))

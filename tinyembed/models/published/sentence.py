@@ -181,8 +181,11 @@ def write_sentence_encoder(folder: str | os.PathLike[str], encoder: Any) -> None
     if not isinstance(body, (BERT, StaticEmbedding)) or not all(isinstance(layer, Dense) for layer in encoder.head):
         raise ValueError("sentence-transformers has a BERT or a StaticEmbedding, and heads of Dense; this encoder is "
                          "for te.train.save_checkpoint")
-    if isinstance(body, StaticEmbedding) and (body.bag.mode != "mean" or encoder.tokenizer.frame != PLAIN):
-        raise ValueError("a StaticEmbedding of sentence-transformers takes the mean, and puts nothing around a text")
+    if isinstance(body, StaticEmbedding) and (
+            body.bag.mode != "mean" or body.bag.padding_idx is not None or encoder.tokenizer.frame != PLAIN
+            or encoder.max_length is not None or body.bag.num_embeddings < len(encoder.tokenizer)):
+        raise ValueError("a StaticEmbedding of sentence-transformers is the mean of the rows of all tokens: it has a "
+                         "row for each, no padding_idx, no max_length, and puts nothing around a text")
     os.makedirs(folder, exist_ok=True)
     encoder.tokenizer.save(folder)
     if isinstance(body, StaticEmbedding):
