@@ -12,7 +12,7 @@ new ones: of the kinds of sentences they were trained on, and of kinds that are 
 The first two do not see the order of words: to them "the dog bit the man" is "the man bit the dog", and of the pairs
 that are left open nearly half are of that kind. Who cannot tell these, a sixth of all, is right in about five of six.
 
-    python examples/sentence_encoders.py               all, about 90 seconds
+    python examples/sentence_encoders.py               all, some two minutes
     python examples/sentence_encoders.py --only mean   some of bag, mean, dan, infersent, bert
 """
 
