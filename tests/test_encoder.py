@@ -203,5 +203,6 @@ def test_sif_is_its_formula():
             means[i] = sum(1e-2 / (1e-2 + p[t]) * table[t] for t in ids) / len(ids)
     u = np.linalg.svd(means)[2][0]
     np.testing.assert_allclose(encoder.encode(TEXTS), means - np.outer(means @ u, u), rtol=1e-9, atol=1e-12)
-    with pytest.raises(ValueError, match="a row and a count for each"):
-        sif(tokenizer, table[1:], counts, TEXTS)
+    for wrong in ((table[1:], counts, TEXTS), (table, counts * 0, TEXTS), (table, counts, TEXTS, 0.0)):
+        with pytest.raises(ValueError, match="a row and a count for each"):
+            sif(tokenizer, *wrong)

@@ -375,3 +375,9 @@ def test_training_beats_the_baseline_on_a_planted_graph(name):
     ours, baseline = (evaluate_links(model, held_out, triples)["filtered"]["mrr"]
                       for model in (trained(name, train, negatives=8), FrequentLinks(train, 40)))
     assert ours > 3 * baseline, (ours, baseline)
+
+
+def test_without_negatives_only_the_facts_count():
+    facts = Facts([[0, 0, 1]])
+    model = ComplEx(3, 1, dim=2, facts=facts)
+    assert np.isfinite(model.loss(np.array([[0, 0, 1]]), negatives=np.zeros(0, int)).item())

@@ -432,3 +432,10 @@ def test_the_lines_that_hand_vectors_to_an_index(package):
     exact = semantic_search(vectors[:20], vectors, 10)
     recall = [len({hit["corpus_id"] for hit in hits} & set(ids)) for hits, ids in zip(exact, names["ids"].tolist())]
     assert np.mean(recall) > 9
+
+
+def test_heads_that_all_look_alike_vote_by_index_and_queries_out_of_range_are_refused():
+    alike = np.ones((4, 2, 3))
+    assert [hit["corpus_id"] for hit in semantic_search(alike[0], alike)[0]] == [0, 1, 2, 3]
+    with pytest.raises(ValueError, match="beyond 1e150"):
+        semantic_search([1e155, 1], np.ones((2, 2)), 2, "euclidean")

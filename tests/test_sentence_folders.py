@@ -42,7 +42,8 @@ def test_every_activation_of_a_head_is_kept(tmp_path, head):
 
 
 def test_what_has_no_form_there_is_not_written(tmp_path):
-    for encoder in (lstm(), bert(head=[Linear(8, 3)]), static(head=[Linear(6, 2)])):
+    for encoder in (lstm(), bert(head=[Linear(8, 3)]), static(head=[Linear(6, 2)]),
+                    bert(head=[Dense(8, 3, "gelu_tanh")])):
         with pytest.raises(ValueError, match="save_checkpoint"):
             encoder.save_pretrained(tmp_path / "new")
     framed, cut = static(), static(max_length=2)

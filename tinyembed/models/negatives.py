@@ -29,7 +29,7 @@ def are_wrong(facts: Facts | None, ids: Array, relations: Array, answers: Array,
     array([[ True, False, False,  True]])
     """
     wrong = k != answers[:, None]
-    if facts is not None:
+    if facts is not None and len(k):
         example, entity = facts.answers(ids, relations, back)
         place = np.minimum(np.searchsorted(k, entity), len(k) - 1)
         hit = k[place] == entity

@@ -133,9 +133,9 @@ class SentenceEncoder(Encoder):
 
         with self.evaluating(), no_grad():
             y = self.vectors(texts, heads, batch_size).data
-        modes, H = len(self.pooling.modes), last.attention.num_heads
-        return y.reshape(len(y), modes, H, last.attention.embed_dim // H).swapaxes(1, 2).reshape(len(y), H, -1) \
-            if len(y) else np.zeros((0, H, modes * last.attention.embed_dim // H), np.float32)
+        n, modes, H = len(y), len(self.pooling.modes), last.attention.num_heads
+        d = last.attention.embed_dim // H
+        return y.reshape(n, modes, H, d).swapaxes(1, 2).reshape(n, H, modes * d)
 
     # -- training ------------------------------------------------------------------------------------------------------
 

@@ -178,7 +178,8 @@ def _dense(folder: Path) -> Dense:
 def write_sentence_encoder(folder: str | os.PathLike[str], encoder: Any) -> None:
     """See `SentenceEncoder.save_pretrained`."""
     folder, body = Path(folder), encoder.body
-    if not isinstance(body, (BERT, StaticEmbedding)) or not all(isinstance(layer, Dense) for layer in encoder.head):
+    if not isinstance(body, (BERT, StaticEmbedding)) or not all(
+            isinstance(layer, Dense) and layer.activation in ACTIVATIONS.values() for layer in encoder.head):
         raise ValueError("sentence-transformers has a BERT or a StaticEmbedding, and heads of Dense; this encoder is "
                          "for te.train.save_checkpoint")
     if isinstance(body, StaticEmbedding) and (
