@@ -22,15 +22,16 @@ def make(kind, seed=0, U=4, items=5, D=3, **options):
     """In float64, with numbers of size 1, in eval mode: the negatives are always the same."""
     model = kind(U, items, D, negatives=3, rng=np.random.default_rng(seed), **options).eval()
     rng = np.random.default_rng(seed)
-    for table in (model.users, model.items, model.user_bias, model.item_bias):
-        table.weight = te.nn.Parameter(rng.normal(size=table.weight.shape))
+    for name in ("users", "items", "user_bias", "item_bias"):
+        if table := getattr(model, name, None):
+            table.weight = te.nn.Parameter(rng.normal(size=table.weight.shape))
     return model
 
 
 def slow_score(model, u, i):
     p, q = model.users.weight.data[u], model.items.weight.data[i]
-    return math.fsum(p * q) + float(model.user_bias.weight.data[u, 0] + model.item_bias.weight.data[i, 0]) + getattr(
-        model, "mean", 0.0)
+    of_user = 0.0 if isinstance(model, BPR) else float(model.user_bias.weight.data[u, 0]) + model.mean
+    return math.fsum(p * q) + float(model.item_bias.weight.data[i, 0]) + of_user
 
 
 def log_sigmoid(x):

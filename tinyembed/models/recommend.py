@@ -21,9 +21,9 @@ from .negatives import are_wrong, drawn, shares
 class Recommender(Module):
     """Base of the recommenders: a score for each user and item, higher for what the user wants.
 
-        score(u, i) = p_u . q_i + b_u + c_i          users (…), items (…) ids, which broadcast -> (…)
+        score(u, i) = p_u . q_i + c_i          users (…), items (…) ids, which broadcast -> (…)
 
-    num_users, num_items, dim   the tables, (num_users, dim) and (num_items, dim), and a bias for each row
+    num_users, num_items, dim   the tables, (num_users, dim) and (num_items, dim), and a bias c for each item
     negatives   K items are drawn for a batch, and shared by its users, as what they do not have; repeats are dropped
     owned       pairs (N, 2) of user and item: what a user has is no negative. None: of a pair only its own item is not
     rng         draws the tables, and the negatives. In eval mode these are drawn from seed 0
@@ -37,18 +37,18 @@ class Recommender(Module):
             raise ValueError(f"negatives are 1 at least, not {negatives}")
         self.rng = fresh_rng() if rng is None else rng
         self.users, self.items = (Embedding(n, dim, std=0.1, rng=self.rng) for n in (num_users, num_items))
-        self.user_bias, self.item_bias = (Embedding(n, 1, std=0.0, rng=self.rng) for n in (num_users, num_items))
+        self.item_bias = Embedding(num_items, 1, std=0.0, rng=self.rng)
         self.negatives = negatives
         self.owned = None if owned is None or not len(owned) else Facts(np.insert(as_pairs(owned), 1, 0, axis=1))
 
     def forward(self, users: Any, items: Any) -> Tensor:
         users, items = np.broadcast_arrays(users, items)
-        return vecdot(self.users(users), self.items(items)) + (self.user_bias(users) + self.item_bias(items))[..., 0]
+        return self._each(self._of(users), items)
 
     @no_grad()
     def scores(self, users: Any) -> Array:
         """The scores of all items: users (B,) -> (B, num_items)"""
-        return self._against(users, self.items.weight, self.item_bias.weight).data
+        return self._all(self._of(users), self.items.weight, self.item_bias.weight).data
 
     def groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Groups of parameters for an optimiser: the vectors decay, the biases do not, as how often an item is wanted
@@ -57,24 +57,39 @@ class Recommender(Module):
         >>> from tinyembed.optim import SGD
         >>> sgd = SGD(Recommender(3, 4, dim=2).groups(weight_decay=0.01), lr=0.1)
         >>> [(group.weight_decay, [p.shape for p in group.params]) for group in sgd.groups]
-        [(0.01, [(3, 2), (4, 2)]), (0.0, [(3, 1), (4, 1)])]
+        [(0.01, [(3, 2), (4, 2)]), (0.0, [(4, 1)])]
         """
-        return [{"params": [self.users.weight, self.items.weight], "weight_decay": weight_decay},
-                {"params": [self.user_bias.weight, self.item_bias.weight], "weight_decay": 0.0}]
+        vectors = [self.users.weight, self.items.weight]
+        biases = [p for p in self.parameters() if p is not vectors[0] and p is not vectors[1]]
+        return [{"params": vectors, "weight_decay": weight_decay}, {"params": biases, "weight_decay": 0.0}]
 
-    def _against(self, users: Any, items: Tensor, bias: Tensor) -> Tensor:
-        """The scores of all of some items: users (B,), items (K, D), bias (K, 1) -> (B, K)"""
-        return linear(self.users(users), items) + self.user_bias(users) + bias.reshape((1, -1))
+    def _of(self, users: Any) -> tuple[Tensor, Any]:
+        """What is looked up of users, once for all of their scores: vectors (…, D), and a bias (…, 1) or 0."""
+        return self.users(users), 0.0
 
-    def _negatives(self, users: Array, items: Array) -> tuple[Tensor, Array]:
-        """Scores (B, K) of items that were drawn, and their weights: 1 / B in a row, 0 for what a user has."""
+    def _each(self, user: tuple[Tensor, Any], items: Any) -> Tensor:
+        """The score of each user's own item: … vectors, items (…) -> (…)"""
+        p, b = user
+        return vecdot(p, self.items(items)) + (self.item_bias(items) + b)[..., 0]
+
+    def _all(self, user: tuple[Tensor, Any], items: Tensor, bias: Tensor) -> Tensor:
+        """The scores of all of some items for each user: B vectors, items (K, D), bias (K, 1) -> (B, K)"""
+        p, b = user
+        return linear(p, items, bias[:, 0]) + b
+
+    def _scores(self, users: Array, items: Array) -> tuple[Tensor, Tensor, Array]:
+        """Scores (B,) of what users have, scores (B, K) of items that were drawn, and what these weigh: 1 / B in a row,
+        0 for what a user has."""
         users, items, k = np.asarray(users), np.asarray(items), drawn(self, self.items.num_embeddings)
-        scores = self._against(users, self.items(k), self.item_bias(k))
-        return scores, shares(are_wrong(self.owned, users, np.zeros_like(users), items, k), scores.dtype)
+        user = self._of(users)
+        others = self._all(user, self.items(k), self.item_bias(k))
+        wrong = are_wrong(self.owned, users, np.zeros_like(users), items, k)
+        return self._each(user, items), others, shares(wrong, others.dtype)
 
 
 class MatrixFactorisation(Recommender):
-    """A table of ratings as the product of two narrow ones: rating ~ p_u . q_i + b_u + c_i + mean.
+    """A table of ratings as the product of two narrow ones: rating ~ p_u . q_i + b_u + c_i + mean, b a bias for each
+    user.
 
     loss       "squared": the mean of (score - rating)^2; "logistic": cross-entropy of ratings 0 … 1 with
                sigmoid(score). `loss(users, items, ratings)` is that of ratings (B,); without ratings, where all that is
@@ -97,20 +112,18 @@ class MatrixFactorisation(Recommender):
         if objective not in ("squared", "logistic"):
             raise ValueError(f'the objective is "squared" or "logistic", not {objective!r}')
         super().__init__(*sizes, **options)
+        self.user_bias = Embedding(self.users.num_embeddings, 1, std=0.0, rng=self.rng)
         self.objective, self.mean = objective, float(mean)
 
-    def forward(self, users: Any, items: Any) -> Tensor:
-        return super().forward(users, items) + self.mean
-
-    def _against(self, users: Any, items: Tensor, bias: Tensor) -> Tensor:
-        return super()._against(users, items, bias) + self.mean
+    def _of(self, users: Any) -> tuple[Tensor, Any]:
+        return self.users(users), self.user_bias(users) + self.mean
 
     def loss(self, users: Array, items: Array, ratings: Array | None = None) -> Tensor:
-        scores = self(users, items)
         error = mse if self.objective == "squared" else bce_with_logits
         if ratings is not None:
+            scores = self(users, items)
             return error(scores, Tensor(np.asarray(ratings, scores.dtype)))
-        others, weights = self._negatives(users, items)
+        scores, others, weights = self._scores(users, items)
         wrong = others * others if self.objective == "squared" else softplus(others)
         return error(scores, Tensor(np.ones(scores.shape, scores.dtype))) + (wrong * weights).sum()
 
@@ -121,7 +134,7 @@ class BPR(Recommender):
         loss = mean over pairs (u, i), and over items j that u does not have, of -log sigmoid(score(u, i) - score(u, j))
 
     What stands below what is learned, and not by which number: so it fits data that say what users have, and nothing of
-    what they dislike. A user's bias cancels, and stays 0.
+    what they dislike. A user's bias would cancel, so there is none.
     (Rendle, Freudenthaler, Gantner and Schmidt-Thieme 2009, "BPR: Bayesian personalized ranking from implicit
     feedback")
 
@@ -135,5 +148,5 @@ class BPR(Recommender):
     """
 
     def loss(self, users: Array, items: Array) -> Tensor:
-        others, weights = self._negatives(users, items)
-        return -(log_sigmoid(self(users, items).reshape((-1, 1)) - others) * weights).sum()
+        scores, others, weights = self._scores(users, items)
+        return -(log_sigmoid(scores.reshape((-1, 1)) - others) * weights).sum()

@@ -160,12 +160,12 @@ def tanh(x: Array) -> ValueAndVjp:
     return y, lambda g: (g * (1 - y * y),)
 
 
-def _sigmoid(x: Array) -> Array:
-    """1 / (1 + e^-x) for x >= 0, e^x / (1 + e^x) below: nothing overflows, and small values keep their digits."""
-    small = np.asarray(np.exp(-np.abs(x)))
-    y = np.where(np.greater_equal(x, 0), small.dtype.type(1), small)
-    small += 1
-    y /= small
+def _sigmoid(x: Array, e: Array | None = None) -> Array:
+    """1 / (1 + e^-x) for x >= 0, e^x / (1 + e^x) below: nothing overflows, and small values keep their digits.
+    e: e^-|x|, where it is known."""
+    e = np.asarray(np.exp(-np.abs(x))) if e is None else e
+    y = np.where(np.greater_equal(x, 0), e.dtype.type(1), e)
+    y /= e + e.dtype.type(1)
     return y
 
 
@@ -176,20 +176,18 @@ def sigmoid(x: Array) -> ValueAndVjp:
     return y, lambda g: (g * y * (1 - y),)
 
 
-def _softplus(x: Array) -> Any:
-    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
-
-
 @primitive
 def softplus(x: Array) -> ValueAndVjp:
     """log(1 + e^x) = max(x, 0) + log(1 + e^-|x|), which cannot overflow          gradient g * sigmoid(x)"""
-    return _softplus(x), lambda g: (g * _sigmoid(x),)
+    e = np.asarray(np.exp(-np.abs(x)))
+    return np.maximum(x, 0) + np.log1p(e), lambda g: (g * _sigmoid(x, e),)
 
 
 @primitive
 def log_sigmoid(x: Array) -> ValueAndVjp:
     """log(sigmoid(x)) = -softplus(-x)          gradient g * sigmoid(-x)"""
-    return -_softplus(-x), lambda g: (g * _sigmoid(-x),)
+    e = np.asarray(np.exp(-np.abs(x)))
+    return np.minimum(x, 0) - np.log1p(e), lambda g: (g * _sigmoid(-x, e),)
 
 
 @primitive
