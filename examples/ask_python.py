@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 from baselines import BM25, TfIdf, plain, strike, words
+from shared import parser
 
 import tinyembed as te
 from tinyembed.data import Batches, python_docstrings
@@ -92,7 +93,7 @@ def untrained(texts: list[str], vocab: int, dim: int, seed: int) -> SentenceEnco
 
 def arguments() -> argparse.ArgumentParser:
     """The flags."""
-    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli = parser(__doc__)
     cli.add_argument("--text", help="a text file instead of the docstrings (UTF-8; blank lines separate paragraphs)")
     cli.add_argument("--query", action="append", help="a question; may be given several times")
     cli.add_argument("--model", help="a folder of sentence-transformers, to be judged too (takes a minute or more)")
@@ -100,7 +101,6 @@ def arguments() -> argparse.ArgumentParser:
     cli.add_argument("--vocab", type=int, default=4000, help="V, the number of tokens (default %(default)s)")
     cli.add_argument("--epochs", type=int, default=12, help="passes over the documents (default %(default)s)")
     cli.add_argument("--test", type=int, default=500, help="held out; a quarter at most (default %(default)s)")
-    cli.add_argument("--seed", type=int, default=1, help="seed of everything random (default %(default)s)")
     return cli
 
 
@@ -173,8 +173,8 @@ def ask(encoder: SentenceEncoder, entries: list[Entry], questions: list[str]) ->
 def main() -> None:
     cli = arguments()
     o = cli.parse_args()
-    if min(o.dim, o.epochs, o.test) < 1 or o.seed < 0:
-        cli.error("--dim, --epochs and --test are 1 or more, --seed 0 or more")
+    if min(o.dim, o.epochs, o.test) < 1:
+        cli.error("--dim, --epochs and --test are 1 or more")
     try:
         entries = entries_of(o.text)
         answers = list({plain(e.rest): e for e in entries if len(words(e.rest)) >= 8}.values())

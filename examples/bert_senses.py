@@ -13,6 +13,7 @@ import argparse
 from typing import Any
 
 import numpy as np
+from shared import parser, picture
 
 import tinyembed as te
 from tinyembed.data import Batches, two_senses
@@ -76,18 +77,9 @@ def study(language: str, o: argparse.Namespace) -> tuple[str, list[str], np.ndar
     return new.word, new.senses, static, context
 
 
-def draw(path: str, studies: list[tuple[str, list[str], np.ndarray, np.ndarray]]) -> None:
+def draw(figure: Any, studies: list[tuple[str, list[str], np.ndarray, np.ndarray]]) -> None:
     """For each word its vectors in 200 sentences on two principal components: above static, below in context."""
-    try:
-        import matplotlib
-    except ImportError:
-        print(f"no {path}: pip install matplotlib for the picture")
-        return
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(2, len(studies), figsize=(6 * len(studies), 9), layout="constrained", squeeze=False)
-    for column, (word, senses, static, context) in zip(axes.T, studies):
+    for column, (word, senses, static, context) in zip(figure.subplots(2, len(studies)).T, studies):
         shown = word if word.isascii() else "píng guǒ (apple)"  # the fonts at hand may lack Chinese
         for panel, x, title in zip(column, (static, context), ("static: one point", "in context")):
             points = te.vectors.pca(x) if np.ptp(x) and (x != x[0]).any() else np.zeros((len(x), 2))
@@ -100,18 +92,14 @@ def draw(path: str, studies: list[tuple[str, list[str], np.ndarray, np.ndarray]]
                 panel.set(xlim=(-1, 1), ylim=(-1, 1))
             panel.margins(y=0.25)  # room for the legend
             panel.legend(loc="upper right")
-    figure.savefig(path, dpi=100)
-    print(f"picture: {path}")
 
 
 def arguments() -> argparse.ArgumentParser:
     """The flags."""
-    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli = parser(__doc__, save="bert_senses.png")
     cli.add_argument("--sentences", type=int, default=2000, help="to train on (default %(default)s)")
     cli.add_argument("--epochs", type=int, default=50, help="passes over them (default %(default)s)")
     cli.add_argument("--dim", type=int, default=48, help="D, the width (default %(default)s)")
-    cli.add_argument("--seed", type=int, default=1, help="seed of everything random (default %(default)s)")
-    cli.add_argument("--save", default="bert_senses.png", help="where the picture goes (default %(default)s)")
     return cli
 
 
@@ -120,7 +108,7 @@ def main() -> None:
     o = cli.parse_args()
     if min(o.sentences, o.epochs) < 1 or o.dim < 4 or o.dim % 4:
         cli.error("--sentences and --epochs are 1 or more, --dim a multiple of 4, the number of heads")
-    draw(o.save, [study(language, o) for language in ("english", "chinese")])
+    picture(o.save, draw, [study(language, o) for language in ("english", "chinese")], figsize=(12, 9))
 
 
 if __name__ == "__main__":

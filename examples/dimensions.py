@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
+from typing import Any
 
 import numpy as np
+from shared import parser, picture
 
 import tinyembed as te
 from tinyembed.data import paragraphs, planted_corpus
@@ -42,17 +43,9 @@ def own(o: argparse.Namespace) -> tuple[list[list[str]], dict[str, object]]:
     return paragraphs(o.text), {"plurals": plurals}
 
 
-def draw(path: str, rows: dict[int, Row], measures: list[str], random: Row) -> None:
+def draw(figure: Any, rows: dict[int, Row], measures: list[str], random: Row) -> None:
     """Three panels over D: quality beside a random table's, megabytes, seconds."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        print(f"no {path}: pip install matplotlib for the picture")
-        return
-    figure, dims = Figure(figsize=(15, 4.5), layout="constrained"), list(rows)
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(1, 3)
+    panels, dims = figure.subplots(1, 3), list(rows)
     for i, name in enumerate(measures):
         panels[0].plot(dims, [row[name] for row in rows.values()], "o-", color=f"C{i}", label=name)
         panels[0].axhline(random[name], color=f"C{i}", linestyle=":", label=f"{name}, random table")
@@ -66,21 +59,17 @@ def draw(path: str, rows: dict[int, Row], measures: list[str], random: Row) -> N
         panel.set_xticks(dims, [str(D) for D in dims])
         panel.set_xlabel("D, dimensions")
         panel.grid(alpha=0.3)
-    figure.savefig(path, dpi=100)
-    print(f"\npicture: {path}")
 
 
 def arguments() -> argparse.ArgumentParser:
     """The flags."""
-    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli = parser(__doc__, save="dimensions.png")
     cli.add_argument("--text", help="a text file to train on (UTF-8; blank lines separate paragraphs)")
     cli.add_argument("--dims", type=int, nargs="+", default=[8, 16, 32, 64, 128, 256, 512],
                      help="the widths D (default 8 16 … 512)")
     cli.add_argument("--epochs", type=int, default=5, help="passes over the text (default %(default)s)")
     cli.add_argument("--repeats", type=int, default=100, help="sentences for each planted word (default %(default)s)")
     cli.add_argument("--min-count", type=int, default=5, help="leave out words seen less often (default %(default)s)")
-    cli.add_argument("--seed", type=int, default=1, help="seed of everything random (default %(default)s)")
-    cli.add_argument("--save", default="dimensions.png", help="where the picture goes (default %(default)s)")
     return cli
 
 
@@ -89,8 +78,6 @@ def main() -> None:
     o = cli.parse_args()
     if min(*o.dims, o.repeats, 1) < 1:
         cli.error("--dims and --repeats must be at least 1")
-    if not Path(o.save).absolute().parent.is_dir():
-        cli.error(f"--save {o.save}: there is no such folder")
     try:
         sentences, judges = planted(o) if o.text is None else own(o)
         Word2Vec(min_count=o.min_count, epochs=o.epochs, seed=o.seed).build_vocab(sentences)
@@ -110,7 +97,8 @@ def main() -> None:
     chance = KeyedVectors(keys=model.wv.index_to_key, vectors=table)
     random = {name: judge(chance) for name, judge in judges.items()}
     print(f"{'random':>7} " + " ".join(f"{value:>10.3f}" for value in random.values()))
-    draw(o.save, rows, list(judges), random)
+    print()
+    picture(o.save, draw, rows, list(judges), random, figsize=(15, 4.5))
 
 
 if __name__ == "__main__":

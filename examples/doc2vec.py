@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from baselines import TfIdf
+from shared import parser
 
 from tinyembed.data import python_docstrings
 from tinyembed.models import Doc2Vec, TaggedDocument
@@ -24,7 +25,7 @@ from tinyembed.text import simple_preprocess
 
 def arguments() -> argparse.ArgumentParser:
     """The flags."""
-    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli = parser(__doc__)
     cli.add_argument("--text", help="a text file instead of the docstrings (UTF-8; blank lines separate documents)")
     cli.add_argument("--query", action="append", help="a question; may be given several times")
     cli.add_argument("--dim", type=int, default=64, help="D, the width of a vector (default %(default)s)")
@@ -33,7 +34,6 @@ def arguments() -> argparse.ArgumentParser:
                      help="0: PV-DBOW, the document predicts words; 1: PV-DM, together with neighbours (default 0)")
     cli.add_argument("--min-words", type=int, default=20, help="leave out shorter documents (default %(default)s)")
     cli.add_argument("--test", type=int, default=200, help="documents that are searched for (default %(default)s)")
-    cli.add_argument("--seed", type=int, default=1, help="seed of everything random (default %(default)s)")
     return cli
 
 

@@ -14,6 +14,7 @@ import difflib
 import time
 
 import numpy as np
+from shared import parser
 
 from tinyembed.data import paragraphs
 from tinyembed.models import FastText
@@ -39,7 +40,7 @@ def found(right: list[str], near: list[list[str]]) -> str:
 
 def arguments() -> argparse.ArgumentParser:
     """The flags."""
-    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli = parser(__doc__)
     cli.add_argument("--text", help="a text file to train on (UTF-8; blank lines separate paragraphs)")
     cli.add_argument("--dim", type=int, default=64, help="D, the width of a vector (default %(default)s)")
     cli.add_argument("--epochs", type=int, default=5, help="passes over the text (default %(default)s)")
@@ -47,7 +48,6 @@ def arguments() -> argparse.ArgumentParser:
     cli.add_argument("--min-n", type=int, default=3, help="shortest pieces (default %(default)s)")
     cli.add_argument("--max-n", type=int, default=5, help="longest pieces (default %(default)s)")
     cli.add_argument("--test", type=int, default=300, help="frequent words that are misspelt (default %(default)s)")
-    cli.add_argument("--seed", type=int, default=1, help="seed of everything random (default %(default)s)")
     cli.add_argument("--words", nargs="*", default=["dictionaery", "retruns", "multithreaded", "unpicklable", "sockets",
                                                     "reiterate"], help="words whose neighbours are shown")
     return cli

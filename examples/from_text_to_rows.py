@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from shared import parser
 
 import tinyembed as te
 from tinyembed.data import python_docs
@@ -58,7 +59,7 @@ def show(folder: Path, text: str) -> None:
 
 def arguments() -> argparse.ArgumentParser:
     """The flags."""
-    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli = parser(__doc__, seed=None)
     cli.add_argument("--model", help="folder of a published model: tokenizer.json, config.json, safetensors")
     cli.add_argument("--text", default="Hello, 你好! Embeddings are rows of a table.", help="the text to follow")
     cli.add_argument("--vocab", type=int, default=2000, help="without --model: tokens to train (default %(default)s)")

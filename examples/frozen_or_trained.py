@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from shared import parser, picture
 
 import tinyembed as te
 from tinyembed import nn
@@ -138,16 +139,8 @@ def verdict(sizes: list[int], found: dict[str, np.ndarray]) -> str:
             f"labels, {best} is best ({found[best].mean():.1%}).")
 
 
-def draw(path: str, task: Task, sizes: list[int], found: dict[str, np.ndarray], majority: float) -> None:
+def draw(figure: Any, task: Task, sizes: list[int], found: dict[str, np.ndarray], majority: float) -> None:
     """Accuracy over the number of labels: a curve for each way, with the spread over the draws of the labels."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        print(f"no {path}: pip install matplotlib for the picture")
-        return
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     for (way, a), marker in zip(found.items(), "osD"):
         mean, spread = a.mean(1), a.std(1)
@@ -162,13 +155,11 @@ def draw(path: str, task: Task, sizes: list[int], found: dict[str, np.ndarray], 
              ylabel=f"accuracy on {len(task.test):,} held-out {task.unit}, {len(task.classes)} classes")
     axes.grid(alpha=0.3)
     axes.legend(loc="upper left")
-    figure.savefig(path, dpi=100)
-    print(f"picture: {path}")
 
 
 def arguments() -> argparse.ArgumentParser:
     """The flags."""
-    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli = parser(__doc__, save="frozen_or_trained.png")
     cli.add_argument("--task", choices=list(TASKS), default="text", help="what is classified (default %(default)s)")
     cli.add_argument("--text", help="a file of labels, tabs and texts instead of the docstrings (UTF-8)")
     cli.add_argument("--classes", type=int, default=10, help="only the most frequent labels (default %(default)s)")
@@ -178,8 +169,6 @@ def arguments() -> argparse.ArgumentParser:
     cli.add_argument("--steps", type=int, default=300, help="steps of each training (default %(default)s)")
     cli.add_argument("--dim", type=int, default=100, help="D, the width of a vector (default %(default)s)")
     cli.add_argument("--epochs", type=int, default=20, help="passes of Word2Vec over the text (default %(default)s)")
-    cli.add_argument("--seed", type=int, default=1, help="seed of everything random (default %(default)s)")
-    cli.add_argument("--save", default="frozen_or_trained.png", help="where the picture goes (default %(default)s)")
     return cli
 
 
@@ -188,8 +177,6 @@ def main() -> None:
     o = cli.parse_args()
     if min(o.classes - 1, o.repeats, o.steps) < 1 or not all(0 < share <= 100 for share in o.shares):
         cli.error("--classes must be at least 2, --repeats and --steps at least 1, --shares above 0 and at most 100")
-    if not Path(o.save).absolute().parent.is_dir():
-        cli.error(f"--save {o.save}: there is no such folder")
     try:
         task = TASKS[o.task](o)
     except (OSError, ValueError) as error:
@@ -208,7 +195,7 @@ def main() -> None:
         print(f"{n:>7,} {n / len(task.items):>6.1%}" + "".join(
             f"{100 * found[way][i].mean():>9.1f} ± {100 * found[way][i].std():>3.1f}" for way in WAYS), flush=True)
     print(f"\nalways the most frequent class: {majority:.1%}\n\n{verdict(sizes, found)}\n")
-    draw(o.save, task, sizes, found, majority)
+    picture(o.save, draw, task, sizes, found, majority, figsize=(8, 5))
 
 
 if __name__ == "__main__":

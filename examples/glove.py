@@ -13,6 +13,7 @@ import argparse
 import time
 
 import numpy as np
+from shared import parser
 
 from tinyembed.data import SentenceIds, cooccurrences, paragraphs
 from tinyembed.models import GloVe, Word2Vec
@@ -27,7 +28,7 @@ def plurals(wv: KeyedVectors, words: list[str]) -> str:
 
 def arguments() -> argparse.ArgumentParser:
     """The flags."""
-    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli = parser(__doc__)
     cli.add_argument("--text", help="a text file to train on (UTF-8; blank lines separate paragraphs)")
     cli.add_argument("--dim", type=int, default=50, help="D, the width of a vector (default %(default)s)")
     cli.add_argument("--epochs", type=int, default=25, help="passes over the counts (default %(default)s)")
@@ -35,7 +36,6 @@ def arguments() -> argparse.ArgumentParser:
     cli.add_argument("--lr", type=float, default=0.05, help="learning rate of Adagrad (default %(default)s)")
     cli.add_argument("--window", type=int, default=8, help="largest distance of a neighbour (default %(default)s)")
     cli.add_argument("--min-count", type=int, default=10, help="leave out words seen less often (default %(default)s)")
-    cli.add_argument("--seed", type=int, default=1, help="seed of everything random (default %(default)s)")
     cli.add_argument("--words", nargs="*", default=["list", "returns", "file", "first", "error", "thread"],
                      help="words whose neighbours are shown")
     return cli

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from shared import new_file, parser
 
 import tinyembed as te
 from tinyembed.data import NextTokenBatches, python_docs, split_documents
@@ -40,7 +41,7 @@ def streams(tokenizer: Any, parts: tuple[list[str], list[str]], characters: bool
 
 def arguments() -> argparse.ArgumentParser:
     """The flags."""
-    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli = parser(__doc__)
     cli.add_argument("--text", help="a text file to train on (UTF-8; blank lines separate documents)")
     cli.add_argument("--characters", action="store_true", help="a token is a character, not a piece of a word")
     cli.add_argument("--vocab", type=int, default=2048, help="size of the BPE's vocabulary (default %(default)s)")
@@ -55,13 +56,13 @@ def arguments() -> argparse.ArgumentParser:
     cli.add_argument("--lr", type=float, default=4e-3, help="highest learning rate of AdamW (default %(default)s)")
     cli.add_argument("--dropout", type=float, default=0.0, help="dropout probability (default %(default)s)")
     cli.add_argument("--sampled", type=int, default=0, help="tokens to sample for the loss; 0: all of the vocabulary")
-    cli.add_argument("--seed", type=int, default=1, help="seed of everything random (default %(default)s)")
     cli.add_argument("--prompt", default="The function returns", help="beginning of the sample")
     cli.add_argument("--tokens", type=int, default=150, help="tokens to write (default %(default)s)")
     cli.add_argument("--temperature", type=float, default=0.8, help="0 is greedy (default %(default)s)")
     cli.add_argument("--top-p", type=float, default=0.95, help="draw from the likeliest so much (default %(default)s)")
-    cli.add_argument("--checkpoint", help="file to keep the run in, every 100 steps; if it is there, go on from it")
-    cli.add_argument("--best", help="file for the model with the lowest held-out loss so far")
+    cli.add_argument("--checkpoint", type=new_file,
+                     help="file to keep the run in, every 100 steps; if it is there, go on from it")
+    cli.add_argument("--best", type=new_file, help="file for the model with the lowest held-out loss so far")
     cli.add_argument("--patience", type=int, help="stop after so many measurements (100 steps) without a better one")
     cli.add_argument("--export", help="folder for config.json and model.safetensors, as Hugging Face's GPT-2 has them")
     return cli

@@ -20,9 +20,10 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
+from typing import Any
 
 import numpy as np
+from shared import parser, picture
 
 import tinyembed as te
 from tinyembed.models import LINE, Node2Vec
@@ -76,27 +77,32 @@ def regression(X: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray
     return [model(x).data[:, 0] for x in X[2:]]
 
 
+def show(figure: Any, names: list[str], X: np.ndarray) -> None:
+    """A map of modules, X (N, D), in which near vectors stay near; a package of four modules or more has a colour."""
+    packages = [name.partition(".")[0] for name in names]
+    large = {package for package in packages if packages.count(package) > 3}
+    draw(tsne(X, perplexity=12), names, axes=figure.subplots(),
+         groups=[package if package in large else "other modules" for package in packages],
+         title="node2vec: modules of Python's library that many others import or that import many")
+
+
 def arguments() -> argparse.ArgumentParser:
     """The flags."""
-    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli = parser(__doc__, save="imports.png")
     cli.add_argument("--root", help="a folder of Python sources instead of the library")
     cli.add_argument("--dim", type=int, default=64, help="D, the width of a vector, even (default %(default)s)")
     cli.add_argument("--walks", type=int, default=20, help="walks from each node (default %(default)s)")
     cli.add_argument("--p", type=float, default=1.0, help="small: walks go back (default %(default)s)")
     cli.add_argument("--q", type=float, default=1.0, help="small: walks go far (default %(default)s)")
-    cli.add_argument("--seed", type=int, default=1, help="seed of everything random (default %(default)s)")
     cli.add_argument("--points", type=int, default=150, help="modules in the picture (default %(default)s)")
-    cli.add_argument("--save", default="imports.png", help="where the picture goes (default %(default)s)")
     return cli
 
 
 def main() -> None:
     cli = arguments()
     o = cli.parse_args()
-    if o.dim < 2 or o.dim % 2 or o.walks < 1 or o.points < 20 or o.seed < 0 or not (0 < o.p < 1e9 and 0 < o.q < 1e9):
-        cli.error("--dim must be even, --walks at least 1, --points 20, --seed 0, --p and --q above 0")
-    if not Path(o.save).absolute().parent.is_dir():
-        cli.error(f"--save {o.save}: there is no such folder")
+    if o.dim < 2 or o.dim % 2 or o.walks < 1 or o.points < 20 or not (0 < o.p < 1e9 and 0 < o.q < 1e9):
+        cli.error("--dim must be even, --walks at least 1, --points 20, --p and --q above 0")
     try:
         imports = te.data.import_graph(o.root and [o.root])
     except FileNotFoundError as error:
@@ -131,17 +137,9 @@ def main() -> None:
         report("cosine", [[edge_vectors(units, pairs.tolist()).sum(1) for pairs in task[2:]] for task in tasks])
         for how in "hadamard", "average", "l1", "l2":
             report(how, [regression([edge_vectors(wv, pairs.tolist(), how) for pairs in task], rng) for task in tasks])
-    try:
-        top = np.argsort(-degrees, kind="stable")[:o.points]
-        names = [imports.nodes[i] for i in top]
-        packages = [name.partition(".")[0] for name in names]
-        common = [package for package in dict.fromkeys(packages) if packages.count(package) > 3]
-        draw(tsne(next(iter(found.values()))[top.tolist()], perplexity=12), names, o.save,
-             groups=[package if package in common else "other modules" for package in packages],
-             title="node2vec: modules of Python's library that many others import or that import many")
-        print(f"\nthe picture is in {o.save}")
-    except ImportError as error:
-        print(error)
+    print()
+    top = np.argsort(-degrees, kind="stable")[:o.points]
+    picture(o.save, show, [imports.nodes[i] for i in top], next(iter(found.values()))[top.tolist()], figsize=(12, 9))
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
+from shared import parser, picture
 
 import tinyembed as te
 from tinyembed.models import LINE, DeepWalk, Node2Vec
@@ -45,7 +45,7 @@ def found(X: np.ndarray, sides: np.ndarray, seed: int) -> tuple[int, int]:
 
 def arguments() -> argparse.ArgumentParser:
     """The flags."""
-    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli = parser(__doc__, seed=None, save="karate.png")
     cli.add_argument("--dim", type=int, default=64, help="D, the width of a vector, even (default %(default)s)")
     cli.add_argument("--length", type=int, default=10, help="nodes of a walk (default %(default)s)")
     cli.add_argument("--walks", type=int, default=80, help="walks from each node (default %(default)s)")
@@ -53,7 +53,6 @@ def arguments() -> argparse.ArgumentParser:
     cli.add_argument("--p", type=float, default=1.0, help="small: node2vec's walks go back (default %(default)s)")
     cli.add_argument("--q", type=float, default=2.0, help="large: node2vec's walks stay near (default %(default)s)")
     cli.add_argument("--seeds", type=int, default=10, help="how many seeds (default %(default)s)")
-    cli.add_argument("--save", default="karate.png", help="where the picture goes (default %(default)s)")
     return cli
 
 
@@ -63,8 +62,6 @@ def main() -> None:
     settings = o.dim // 2, o.length, o.walks, o.window, o.seeds
     if min(settings) < 1 or o.dim % 2 or not (0 < o.p < np.inf and 0 < o.q < np.inf):
         cli.error("--dim must be even, --length, --walks, --window and --seeds at least 1, --p and --q above 0")
-    if not Path(o.save).absolute().parent.is_dir():
-        cli.error(f"--save {o.save}: there is no such folder")
     club = te.data.karate_club()
     members, sides = list(club.nodes), np.array([side == "Officer" for side in club.labels]).astype(int)
     print(f"{club}: {' and '.join(f'{club.labels.count(side)} with {side}' for side in dict.fromkeys(club.labels))}\n")
@@ -89,12 +86,11 @@ def main() -> None:
     for i in np.flatnonzero(groups != sides):
         own = sides[club.indices[club.indptr[i]:club.indptr[i + 1]]] == sides[i]
         print(f"  {i:>2}: {own.sum()} of their own side, {(~own).sum()} of the other")
-    try:
-        draw(pca(X), members, o.save, groups=club.labels, xlabel="first principal component",
-             ylabel="second principal component", title="DeepWalk: the members of a karate club, and their sides")
-        print(f"the picture is in {o.save}")
-    except ImportError as error:
-        print(error)
+    print()
+    picture(o.save, lambda figure: draw(
+        pca(X), members, axes=figure.subplots(), groups=club.labels, xlabel="first principal component",
+        ylabel="second principal component", title="DeepWalk: the members of a karate club, and their sides"),
+        figsize=(12, 9))
 
 
 if __name__ == "__main__":

@@ -14,8 +14,10 @@ import argparse
 import math
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from shared import new_file, parser, picture
 
 import tinyembed as te
 from tinyembed import nn, ops
@@ -98,17 +100,9 @@ def generate(model: NextToken, vocabulary: Vocabulary, prompt: str, n: int, temp
     return detokenise(vocabulary.decode(ids))
 
 
-def draw(path: str, history: te.train.History, table: np.ndarray, vocabulary: Vocabulary, bigram: float) -> None:
+def draw(figure: Any, history: te.train.History, table: np.ndarray, vocabulary: Vocabulary, bigram: float) -> None:
     """The loss curve beside the table: its most frequent words on two principal components."""
-    try:
-        import matplotlib
-    except ImportError:
-        print(f"no {path}: pip install matplotlib for the picture")
-        return
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, (left, right) = plt.subplots(1, 2, figsize=(16, 8), width_ratios=(1, 1.6), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.6))
     for name, entries in (("training", history.train), ("held out", history.held_out)):
         left.plot(*zip(*entries), label=name)
     left.axhline(math.log(bigram), color="grey", linestyle=":", label="bigram, held out")
@@ -119,13 +113,11 @@ def draw(path: str, history: te.train.History, table: np.ndarray, vocabulary: Vo
     te.vectors.draw(te.vectors.pca(rows), [vocabulary.tokens[i] for i in words], axes=right,
                     title="Rows of frequent words, by direction", xlabel="first principal component",
                     ylabel="second principal component")
-    figure.savefig(path, dpi=100)
-    print(f"picture: {path}")
 
 
 def arguments() -> argparse.ArgumentParser:
     """The flags."""
-    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli = parser(__doc__, save="next_token.png")
     cli.add_argument("--text", help="a text file to train on (UTF-8; blank lines separate documents)")
     cli.add_argument("--steps", type=int, default=1800, help="training steps (default %(default)s)")
     cli.add_argument("--vocab", type=int, default=6000, help="size of the vocabulary (default %(default)s)")
@@ -137,12 +129,11 @@ def arguments() -> argparse.ArgumentParser:
     cli.add_argument("--lr", type=float, default=6e-3, help="highest learning rate of Adam (default %(default)s)")
     cli.add_argument("--dropout", type=float, default=0.1, help="dropout probability (default %(default)s)")
     cli.add_argument("--untied", action="store_true", help="an output layer of its own instead of the token table")
-    cli.add_argument("--seed", type=int, default=1, help="seed of everything random (default %(default)s)")
     cli.add_argument("--prompt", default="the function returns", help="beginning of the generated text")
     cli.add_argument("--words", nargs="*", default=["list", "returns", "file", "first", "integer", "error"],
                      help="words whose neighbours are shown")
-    cli.add_argument("--checkpoint", help="file to keep the run in, every 100 steps; if it is there, go on from it")
-    cli.add_argument("--save", default="next_token.png", help="where the picture goes (default %(default)s)")
+    cli.add_argument("--checkpoint", type=new_file,
+                     help="file to keep the run in, every 100 steps; if it is there, go on from it")
     return cli
 
 
@@ -153,9 +144,6 @@ def main() -> None:
         cli.error("--prompt needs a word to begin with")
     if o.vocab < 3 or min(o.steps, o.dim, o.context, o.hidden) < 1:
         cli.error("--vocab must be at least 3; --steps, --dim, --context and --hidden at least 1")
-    for name, path in (("--save", o.save), ("--checkpoint", o.checkpoint)):
-        if path is not None and not Path(path).absolute().parent.is_dir():
-            cli.error(f"{name} {path}: there is no such folder")
 
     te.seed(o.seed)
     rng = np.random.default_rng(o.seed)
@@ -194,7 +182,7 @@ def main() -> None:
     for word, old in before.items():
         print(f"  {word:<10} before: {old}\n  {'':<10} after:  {neighbours(table.data, vocabulary, word)}")
     print(f"\ngenerated: {generate(model, vocabulary, o.prompt, 60, 0.8, rng)}\n")
-    draw(o.save, history, table.data, vocabulary, bigram)
+    picture(o.save, draw, history, table.data, vocabulary, bigram, figsize=(16, 8))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from shared import parser
 
 import tinyembed as te
 from tinyembed.data import NextTokenBatches, python_docs, split_documents
@@ -35,14 +36,13 @@ def ladder(V: int, D: int, T: int, rng: np.random.Generator) -> dict[str, tuple[
 
 def arguments() -> argparse.ArgumentParser:
     """The flags."""
-    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli = parser(__doc__)
     cli.add_argument("--text", help="a text file to train on (UTF-8; blank lines separate documents)")
     cli.add_argument("--steps", type=int, default=1500, help="training steps of each (default %(default)s)")
     cli.add_argument("--vocab", type=int, default=1024, help="size of the BPE's vocabulary (default %(default)s)")
     cli.add_argument("--dim", type=int, default=96, help="D, the width (default %(default)s)")
     cli.add_argument("--context", type=int, default=64, help="T, tokens in a window (default %(default)s)")
     cli.add_argument("--batch", type=int, default=16, help="B, windows in a batch (default %(default)s)")
-    cli.add_argument("--seed", type=int, default=1, help="seed of everything random (default %(default)s)")
     cli.add_argument("--prompt", default="Return a list of", help="beginning of the samples")
     return cli
 

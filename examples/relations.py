@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from shared import parser
 
 from tinyembed.data import Batches, Facts, library_triples, number_triples, split_triples
 from tinyembed.models import ComplEx, DistMult, RotatE, TransE, logistic_loss, margin_loss
@@ -43,14 +44,13 @@ MODELS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 
 def arguments() -> argparse.ArgumentParser:
     """The flags."""
-    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli = parser(__doc__)
     cli.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="which to train (default: all)")
     cli.add_argument("--roots", nargs="+", help="folders of another library than this Python's own")
     cli.add_argument("--dim", type=int, default=64, help="D, the width of a vector (default %(default)s)")
     cli.add_argument("--epochs", type=int, default=20, help="passes over the facts (default %(default)s)")
     cli.add_argument("--batch", type=int, default=1024, help="facts in a step (default %(default)s)")
     cli.add_argument("--negatives", type=int, default=64, help="wrong answers that share a step (default %(default)s)")
-    cli.add_argument("--seed", type=int, default=1, help="seed of everything random (default %(default)s)")
     cli.add_argument("--ask", nargs=2, metavar=("HEAD", "RELATION"), action="append",
                      help="a question to each model, such as json.decoder imports")
     return cli

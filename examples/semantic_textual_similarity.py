@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from shared import parser
 
 import tinyembed as te
 from tinyembed.data import Batches, similar_pairs
@@ -95,7 +96,7 @@ def trained(encoder: SentenceEncoder, pairs: Pairs, loss: Callable[..., te.Tenso
 
 def arguments() -> argparse.ArgumentParser:
     """The flags."""
-    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli = parser(__doc__)
     cli.add_argument("--pairs", help="a file of your own pairs, UTF-8: score, text and text in a line, tabs between")
     cli.add_argument("--model", help="the folder of a published sentence model, to be judged as well")
     cli.add_argument("--train", type=int, default=8000, help="generated pairs to train on (default %(default)s)")
@@ -103,15 +104,14 @@ def arguments() -> argparse.ArgumentParser:
     cli.add_argument("--dim", type=int, default=64, help="D, the width of a vector (default %(default)s)")
     cli.add_argument("--epochs", type=int, default=10, help="passes over the pairs to train on (default %(default)s)")
     cli.add_argument("--lr", type=float, default=1e-2, help="learning rate at first (default %(default)s)")
-    cli.add_argument("--seed", type=int, default=1, help="seed of everything random (default %(default)s)")
     return cli
 
 
 def main() -> None:
     cli = arguments()
     o = cli.parse_args()
-    if min(o.train, o.judged) < 2 or o.dim < 1 or o.epochs < 0 or o.seed < 0:
-        cli.error("--train and --judged are 2 or more, --dim 1 or more, --epochs and --seed 0 or more")
+    if min(o.train, o.judged) < 2 or o.dim < 1 or o.epochs < 0:
+        cli.error("--train and --judged are 2 or more, --dim 1 or more, --epochs 0 or more")
     rng = np.random.default_rng(o.seed)
     try:
         published = SentenceEncoder(o.model) if o.model else None

@@ -25,6 +25,7 @@ from itertools import chain, cycle, islice, repeat
 from typing import Any
 
 import numpy as np
+from shared import parser
 
 import tinyembed as te
 from tinyembed import nn
@@ -135,21 +136,20 @@ def train(kind: str, pairs: Pairs, tokenizer: Tokenizer, o: argparse.Namespace) 
 
 def arguments() -> argparse.ArgumentParser:
     """The flags."""
-    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli = parser(__doc__)
     cli.add_argument("--pairs", type=int, default=16000, help="pairs to train on (default %(default)s)")
     cli.add_argument("--judged", type=int, default=2000, help="new pairs, twice, to judge by (default %(default)s)")
     cli.add_argument("--dim", type=int, default=64, help="D, the width of the rows (default %(default)s)")
     cli.add_argument("--epochs", type=int, help="passes over the pairs (default: 3, InferSent 5)")
     cli.add_argument("--only", nargs="*", choices=KINDS, default=list(KINDS), help="which to train (default: all)")
-    cli.add_argument("--seed", type=int, default=1, help="seed of everything random (default %(default)s)")
     return cli
 
 
 def main() -> None:
     cli = arguments()
     o = cli.parse_args()
-    if min(o.pairs, o.judged) < 1 or (o.epochs or 0) < 0 or o.seed < 0 or o.dim < 4 or o.dim % 4:
-        cli.error("--pairs and --judged are 1 or more, --epochs and --seed 0 or more, --dim a multiple of 4")
+    if min(o.pairs, o.judged) < 1 or (o.epochs or 0) < 0 or o.dim < 4 or o.dim % 4:
+        cli.error("--pairs and --judged are 1 or more, --epochs 0 or more, --dim a multiple of 4")
     rng = np.random.default_rng(o.seed)
     pairs, seen = (entailment_pairs(n, rng) for n in (o.pairs, o.judged))
     new = entailment_pairs(o.judged, rng, held_out=True)

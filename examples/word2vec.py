@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import argparse
 from itertools import permutations
-from pathlib import Path
+from typing import Any
 
 import numpy as np
+from shared import parser, picture
 
 import tinyembed as te
 from tinyembed.models import Word2Vec
@@ -74,40 +75,31 @@ def analogies(trained: KeyedVectors, random: KeyedVectors) -> None:
             print(f"    {a} : {b} = {c} : {d}")
 
 
-def draw(path: str, before: KeyedVectors, after: KeyedVectors, asked: list[str], n: int) -> None:
-    """Two maps of the same n words, before training and after, in which near vectors stay near (t-SNE). The words are
-    the asked ones and those nearest to them after training; each neighbourhood has a colour."""
-    asked = [word for word in asked if word in after] or after.index_to_key[:7]
-    colour = {word: word for word in asked}
+def neighbourhoods(wv: KeyedVectors, asked: list[str], n: int) -> dict[str, str]:
+    """About n words, and for each the asked one that it lies near to."""
+    asked = [word for word in asked if word in wv] or wv.index_to_key[:7]
+    near = {word: word for word in asked}
     for word in asked:
-        for other, _ in after.most_similar(word, topn=max(n // len(asked) - 1, 1), restrict_vocab=FREQUENT):
-            colour.setdefault(other, word)
-    perplexity = min(20, (len(colour) - 1) / 3)
-    if perplexity < 1:
-        print(f"no {path}: {len(colour)} words make no picture")
-        return
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        print(f"no {path}: pip install matplotlib for the picture")
-        return
-    figure = Figure(figsize=(9, 4.6), dpi=145)
-    FigureCanvasAgg(figure)
+        for other, _ in wv.most_similar(word, topn=max(n // len(asked) - 1, 1), restrict_vocab=FREQUENT):
+            near.setdefault(other, word)
+    return near
+
+
+def draw(figure: Any, before: KeyedVectors, after: KeyedVectors, near: dict[str, str]) -> None:
+    """Two maps of the same words, before training and after, in which near vectors stay near (t-SNE). Each
+    neighbourhood has a colour."""
     figure.subplots_adjust(0.01, 0.01, 0.99, 0.93, wspace=0.02)
     for axes, wv, title in zip(figure.subplots(1, 2), (before, after), ("before training", "after")):
         axes.set(xticks=[], yticks=[])
-        rows = np.stack([wv.get_vector(word, norm=True) for word in colour])
-        te.vectors.draw(te.vectors.tsne(rows, perplexity=perplexity), colour, axes=axes, groups=colour.values(),
-                        title=title)
+        points = te.vectors.tsne(np.stack([wv.get_vector(word, norm=True) for word in near]),
+                                 perplexity=min(20, (len(near) - 1) / 3))
+        te.vectors.draw(points, near, axes=axes, groups=near.values(), title=title)
         axes.get_legend().remove()  # each colour has the name of a word that stands in it
-    figure.savefig(path)
-    print(f"picture: {path}")
 
 
 def arguments() -> argparse.ArgumentParser:
     """The flags."""
-    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli = parser(__doc__, save="word2vec.png")
     cli.add_argument("--text", help="a text file to train on (UTF-8; blank lines separate paragraphs)")
     cli.add_argument("--cbow", action="store_true", help="CBOW: the mean of the neighbours predicts a word")
     cli.add_argument("--dim", type=int, default=100, help="D, the width of a vector (default %(default)s)")
@@ -115,22 +107,18 @@ def arguments() -> argparse.ArgumentParser:
     cli.add_argument("--window", type=int, default=5, help="largest distance of a neighbour (default %(default)s)")
     cli.add_argument("--negative", type=int, default=5, help="random words for each pair (default %(default)s)")
     cli.add_argument("--min-count", type=int, default=10, help="leave out words seen less often (default %(default)s)")
-    cli.add_argument("--seed", type=int, default=1, help="seed of everything random (default %(default)s)")
     cli.add_argument("--words", nargs="*",
                      default=["month", "button", "server", "thread", "file", "exception", "encoding"],
                      help="words whose neighbours are shown")
     cli.add_argument("--points", type=int, default=84, help="words in the picture (default %(default)s)")
-    cli.add_argument("--save", default="word2vec.png", help="where the picture goes (default %(default)s)")
     return cli
 
 
 def main() -> None:
     cli = arguments()
     o = cli.parse_args()
-    if min(o.dim, o.epochs, o.window, o.negative, o.min_count) < 1 or o.points < 10 or o.seed < 0:
-        cli.error("--dim, --epochs, --window, --negative and --min-count must be at least 1, --points 10, --seed 0")
-    if not Path(o.save).absolute().parent.is_dir():
-        cli.error(f"--save {o.save}: there is no such folder")
+    if min(o.dim, o.epochs, o.window, o.negative, o.min_count) < 1 or o.points < 10:
+        cli.error("--dim, --epochs, --window, --negative and --min-count must be at least 1, --points 10")
     try:
         model = Word2Vec(vector_size=o.dim, sg=not o.cbow, epochs=o.epochs, window=o.window, negative=o.negative,
                          min_count=o.min_count, seed=o.seed)
@@ -161,7 +149,11 @@ def main() -> None:
     print("\nanalogies: the word nearest to b - a + c")
     analogies(model.wv, before)
     print()
-    draw(o.save, before, model.wv, o.words, o.points)
+    near = neighbourhoods(model.wv, o.words, o.points)
+    if len(near) > 3:
+        picture(o.save, draw, before, model.wv, near, figsize=(9, 4.6), dpi=145, layout=None)
+    else:
+        print(f"no {o.save}: {len(near)} words make no picture")
 
 
 if __name__ == "__main__":

@@ -16,16 +16,18 @@ settings.register_profile("quick", max_examples=25, deadline=None, derandomize=T
 settings.register_profile("thorough", max_examples=500, deadline=None, suppress_health_check=CALM)
 settings.load_profile("quick")
 
+EXAMPLES = Path(__file__).parent.parent / "examples"
+sys.path.append(str(EXAMPLES))  # as for a script there: examples share modules
+
 
 @pytest.fixture
 def example_here(tmp_path, monkeypatch, capsys):
     """Runs an example with flags in this process: (exit code, what it printed, its errors). An interpreter of its own
     takes half a second, which is much for showing that a flag is refused."""
     def run(name, *flags):
-        path = Path(__file__).parent.parent / "examples" / f"{name}.py"
+        path = EXAMPLES / f"{name}.py"
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "argv", [str(path), *flags])
-        monkeypatch.syspath_prepend(path.parent)  # as for a script: examples share a module
         code = 0
         try:
             runpy.run_path(str(path), run_name="__main__")

@@ -1,16 +1,11 @@
 """The baselines that examples share, by their formulas, written out for one document at a time."""
 
-import importlib.util
 import math
 from collections import Counter
-from pathlib import Path
 
+import baselines
 import numpy as np
 import pytest
-
-spec = importlib.util.spec_from_file_location("baselines", Path(__file__).parent.parent / "examples" / "baselines.py")
-baselines = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(baselines)
 
 rng = np.random.default_rng(0)
 DOCUMENTS = [list(rng.choice(list("abcdefgh"), n)) for n in rng.integers(1, 20, 30)]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shared
 
 ROOT = Path(__file__).parent.parent
 
@@ -20,21 +21,14 @@ def example(name, *flags, cwd):
     return run.stdout
 
 
-def loaded(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def next_token():
-    return loaded("next_token")
+    return importlib.import_module("next_token")
 
 
 @pytest.fixture(scope="module")
 def frozen_or_trained():
-    return loaded("frozen_or_trained")
+    return importlib.import_module("frozen_or_trained")
 
 
 @pytest.mark.parametrize("flags", [[], ["--untied"]])
@@ -174,3 +168,31 @@ def test_frozen_or_trained_refuses_bad_flags(flags, tmp_path, topics, example_he
     (tmp_path / "no_tab.tsv").write_text("a text without a label\n")
     code, _, errors = example_here("frozen_or_trained", *([] if "--text" in flags else ["--text", topics]), *flags)
     assert code == 2 and "error:" in errors, errors
+
+
+# -- shared.py: what every example does
+
+NAMES = sorted({path.stem for path in (ROOT / "examples").glob("*.py")} - {"shared", "baselines", "recommend"})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_flags_that_examples_share_are_checked_before_anything_is_done(name, example_here, tmp_path):
+    _, explained, _ = example_here(name, "--help")
+    for flag, value in (("--seed", "-1"), ("--seed", "0.5"), ("--seed", "many"), ("--save", "no/folder.png"),
+                        ("--checkpoint", "no/run"), ("--best", "no/run")):
+        if f" {flag} " in explained:
+            code, printed, errors = example_here(name, flag, value)
+            assert code == 2 and value in errors and not printed and not list(tmp_path.iterdir())
+
+
+def test_a_picture_is_saved_or_it_is_said_what_it_takes(tmp_path, capsys, monkeypatch):
+    path = tmp_path / "one.png"
+    if importlib.util.find_spec("matplotlib"):
+        shared.picture(str(path), lambda figure, y: figure.subplots().plot(y), [1, 2], figsize=(3, 2))
+        assert capsys.readouterr().out == f"picture: {path}\n" and path.read_bytes().startswith(b"\x89PNG")
+        path.unlink()
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
+    shared.picture(str(path), None)
+    assert "pip install matplotlib" in capsys.readouterr().out and not path.exists()
