@@ -1,16 +1,21 @@
 """The examples of relations and of recommenders, quickly, as a new user would run them: on a small library, with a
 question, and with bad flags."""
 
+import importlib.util
 import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import relations
+
+from tinyembed.models import TransE
 
 JSON = str(Path(json.__file__).parent)
 
 
-def test_on_a_small_library(example_here):
+def test_on_a_small_library(example_here, tmp_path):
     code, printed, errors = example_here("relations", "--roots", JSON, "--epochs", "3", "--dim", "8", "--negatives",
                                          "8", "--ask", "decoder", "imports")
     assert code == 0, errors
@@ -18,7 +23,28 @@ def test_on_a_small_library(example_here):
     rows = re.findall(rf"^({names}) +([\d.]+) ", printed, re.MULTILINE)
     assert len(rows) == 12 and all(0 < float(mrr) <= 1 for _, mrr in rows[:6])
     answers = printed[printed.index("decoder imports …"):].splitlines()[1:]
+    answers = answers[:answers.index("")]
     assert len(answers) == 6 and not any(re.search(r"\bre\b", line) for line in answers)  # which it was told
+    if importlib.util.find_spec("matplotlib"):
+        assert (tmp_path / "relations.png").read_bytes().startswith(b"\x89PNG")
+    else:
+        assert "pip install matplotlib" in printed
+
+
+def test_a_translation_is_level_in_two_dimensions_and_goes_as_far_as_the_relation():
+    """The first 20 entities are heads; relation 0 takes entity i to i + 20, relation 1 to one drawn at random."""
+    rng = np.random.default_rng(0)
+    heads, relation = rng.normal(size=(20, 8)), np.array([0.3, -0.4, 0, 0, 0, 0, 0, 0])
+    heads[:, :2] = [-0.15, 0.2]  # of length |relation / 2|, then back: the tails have length 1 as the heads have
+    heads[:, 2:] *= np.sqrt(1 - 0.0625) / np.linalg.norm(heads[:, 2:], axis=1, keepdims=True)
+    model = TransE(40, 2, 8, p=2)
+    model.entities.weight.data = np.concatenate([heads, heads + relation]).astype(np.float32)
+    model.relations.weight.data = np.stack([relation, relation]).astype(np.float32)
+    for r, tails in enumerate((np.arange(20, 40), rng.permutation(np.arange(20, 40)))):
+        start, end = relations.in_two_dimensions(model, np.stack([np.arange(20), np.full(20, r), tails], 1))
+        np.testing.assert_allclose(np.ptp(start[:, 0]), 0, atol=1e-6)
+        np.testing.assert_allclose((end - start)[:, 0], 0.5, rtol=1e-5)
+        assert (abs(end - start)[:, 1].max() < 1e-6) == (r == 0)
 
 
 def test_recommendations_on_a_small_library(example_here):
