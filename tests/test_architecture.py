@@ -259,3 +259,16 @@ def test_no_numpy_global_random_and_no_pickle():
     for path in HOUSE.paths.values():
         text = path.read_text("utf-8")
         assert "np.random.seed" not in text and "allow_pickle=True" not in text, path
+
+
+def test_a_name_that_begins_with_an_underscore_is_no_other_files():
+    found = [f"{path}:{line}: {name}" for module, path in HOUSE.paths.items()
+             for source, name, line in HOUSE.imports(module)
+             if source in HOUSE.paths and (name or "").startswith("_") and name != "__version__"]
+    assert not found
+
+
+def test_what_a_subclass_must_define_is_named():
+    found = [f"{path}:{node.lineno}" for module, path in HOUSE.paths.items() for node in ast.walk(HOUSE.trees[module])
+             if isinstance(node, ast.Raise) and getattr(node.exc, "id", "") == "NotImplementedError"]
+    assert not found

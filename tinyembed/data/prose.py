@@ -45,8 +45,8 @@ def python_docs(roots: Roots = None) -> list[str]:
     >>> documents[0][:33]
     'JSON (JavaScript Object Notation)'
     """
-    documents = [text for name, source in _sources(roots) for text in map(_prose, _texts(name, source)) if text]
-    return documents or _nothing(roots)
+    documents = [text for name, source in library_sources(roots) for text in map(_prose, _texts(name, source)) if text]
+    return documents or nothing_found(roots)
 
 
 def python_docstrings(roots: Roots = None) -> list[tuple[str, str]]:
@@ -60,12 +60,12 @@ def python_docstrings(roots: Roots = None) -> list[tuple[str, str]]:
     'Decode a JSON document'
     """
     entries = []
-    for file, source in _sources(roots):
+    for file, source in library_sources(roots):
         module = file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-        if (tree := _parsed(source)) is not None:
+        if (tree := syntax_tree(source)) is not None:
             entries += [(f"{module}.{name}", text) for name, docstring in _docstrings(tree)
                         if name and (text := _prose(docstring))]
-    return entries or _nothing(roots)
+    return entries or nothing_found(roots)
 
 
 def paragraphs(path: str | os.PathLike[str] | None = None) -> list[list[str]]:
@@ -88,14 +88,15 @@ def paragraphs(path: str | os.PathLike[str] | None = None) -> list[list[str]]:
     return found
 
 
-def _nothing(roots: Any) -> Any:
+def nothing_found(roots: Any) -> Any:
+    """Raise the error of readers of a library that is not there."""
     places = list(map(str, _standard_library() if roots is None else roots))
     raise FileNotFoundError(f"no documentation found in {places}: this Python may come without its source files. Pass "
                             "roots=[...] with a folder or zip file that holds a standard library, or use a list of "
                             "texts of your own instead")
 
 
-def _sources(roots: Roots) -> Iterator[tuple[str, bytes]]:
+def library_sources(roots: Roots) -> Iterator[tuple[str, bytes]]:
     """The modules of all roots; of those that are in two, the first."""
     if isinstance(roots, (str, os.PathLike)):
         raise TypeError(f"roots takes a list of folders or zip files, got {roots!r} alone: write [{roots!r}]")
@@ -145,7 +146,7 @@ def _modules(root: Path) -> Iterator[tuple[str, bytes]]:
 
 def _texts(name: str, source: bytes) -> list[str]:
     """The texts of one module: its topics if it is the module of the topics, else its docstrings as one text."""
-    if (tree := _parsed(source)) is None:
+    if (tree := syntax_tree(source)) is None:
         return []
     if name != _TOPICS:
         return ["\n\n".join(text for _, text in _docstrings(tree))]
@@ -154,7 +155,7 @@ def _texts(name: str, source: bytes) -> list[str]:
     return [value.value for value in values if isinstance(value, ast.Constant) and isinstance(value.value, str)]
 
 
-def _parsed(source: bytes) -> ast.Module | None:
+def syntax_tree(source: bytes) -> ast.Module | None:
     """The syntax tree of a module, or None for what is none."""
     try:
         with warnings.catch_warnings():

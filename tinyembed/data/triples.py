@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..core import Array, as_integers
-from .prose import Roots, _nothing, _parsed, _sources
+from .prose import Roots, library_sources, nothing_found, syntax_tree
 
 Triple = tuple[str, str, str]
 CONTAINS, INHERITS, BELONGS, IMPORTS = "contains", "inherits from", "belongs to", "imports"
@@ -40,12 +40,12 @@ def library_triples(roots: Roots = None) -> list[Triple]:
     True
     """
     modules: dict[str, Definitions] = {}
-    for path, source in _sources(roots):
-        if (tree := _parsed(source)) is not None:
+    for path, source in library_sources(roots):
+        if (tree := syntax_tree(source)) is not None:
             name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
             modules[name] = _read(name, tree, path.endswith("__init__.py"))
     found = dict.fromkeys(triple for name in modules for triple in _facts(name, modules))
-    return list(found) or _nothing(roots)
+    return list(found) or nothing_found(roots)
 
 
 class Numbered(NamedTuple):

@@ -32,13 +32,13 @@ class Encoder(Module):
     padding: float = 1.0
 
     def is_item(self, items: Any) -> bool:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} defines no is_item: whether it was given a single item")
 
     def prepare(self, items: list[Any], prompt: str | None = None) -> list[Any]:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} defines no prepare: items as what has a len")
 
     def collate(self, prepared: list[Any]) -> tuple[Any, ...]:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} defines no collate: the arguments of its forward")
 
     def vectors(self, items: Iterable[Any], forward: Callable[..., Tensor] | None = None,
                 batch_size: int | None = None, prompt: str | None = None) -> Tensor:

@@ -47,7 +47,7 @@ class _Recurrent(Module):
 
     def _run(self, *args: Any) -> Tensor:
         """The op: x (T, B, D), states, weights, lengths, reverse -> (T, B, H), and the last states below."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} defines no _run: the op of its recurrence")
 
     def _ways(self) -> tuple[str, ...]:
         """How the names of the parameters end, for each direction."""

@@ -22,7 +22,8 @@ class _OfVocabulary(Tokenizer):
         self.vocabulary = vocabulary
 
     def _cut(self, text: str) -> list[str]:
-        raise NotImplementedError
+        """The parts of a text, a token each."""
+        raise NotImplementedError(f"{type(self).__name__} defines no _cut: the parts of a text")
 
     def _ids(self, text: str, first: bool) -> list[int]:
         try:

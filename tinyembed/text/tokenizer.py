@@ -62,15 +62,15 @@ class Tokenizer:
 
     def _ids(self, text: str, first: bool) -> list[int]:
         """The ids of a text without added tokens; `first` if the text begins here."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} defines no _ids: the ids of a text")
 
     def _join(self, tokens: list[str]) -> str:
         """The text of a list of tokens."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} defines no _join: the text of tokens")
 
     def _json(self) -> dict[str, Any]:
         """How it is written: normaliser, pre-tokeniser, decoder and model of a tokenizer.json."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} defines no _json, so it cannot be saved")
 
     # What it then can do:
 
