@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, ValueAndVjp, blocks, fits_cache, primitive
+from ..core import Array, ValueAndVjp, blocks, fits_cache, primitive, sum_rows_by_id
 
+Near = tuple[Array, ...]  # n (M,), s (M,), q (M,) of pairs a[n, s], b[n, q]
 CANCELLED = 1e-2  # of the squares: below, a squared distance from products has lost two digits or more
 
 
@@ -24,9 +25,9 @@ def cdist(x: Array, y: Array, p: float = 2.0, moduli: bool = False) -> ValueAndV
     Gradient: of x_i the sum over j of g[i, j] u_ij, of y_j the sum over i of -g[i, j] u_ij, where u is the gradient of
     the norm: sign(x_i - y_j) for p=1, (x_i - y_j) / d for p=2, for moduli each complex difference over its modulus;
     0 at the kinks, where a difference is 0. Of many vectors the Euclidean distances are
-    sqrt(|x|^2 + |y|^2 - 2 x . y), by one matrix product, but for near ones, where the digits cancel. Their gradient is
-    by products for all: of vectors nearer than 1e-5 of their lengths, float32 has it to a percent only. Raises
-    ValueError for shapes that do not go together, for another p, and for complex numbers of odd length.
+    sqrt(|x|^2 + |y|^2 - 2 x . y), by one matrix product, and so is their gradient; but for near ones, where the digits
+    cancel: of these the differences are taken. Raises ValueError for shapes that do not go together, for another p, and
+    for complex numbers of odd length.
     """
     if x.ndim < 2 or x.ndim != y.ndim or x.shape[:-2] != y.shape[:-2] or x.shape[-1] != y.shape[-1]:
         raise ValueError(f"cdist needs x (…, S, D) and y (…, Q, D), not {x.shape} and {y.shape}")
@@ -37,7 +38,7 @@ def cdist(x: Array, y: Array, p: float = 2.0, moduli: bool = False) -> ValueAndV
     a, b = x.reshape(N, S, D), y.reshape(N, Q, D)
     kind = "euclidean" if p == 2 else "moduli" if moduli else "absolute"
     by_products = p == 2 and min(S, Q) > 1
-    d = _euclidean(a, b) if by_products else np.empty((N, S, Q), np.result_type(x, y))
+    d, near = _euclidean(a, b) if by_products else (np.empty((N, S, Q), np.result_type(x, y)), ())
     for n, s, u in () if by_products else _differences(a, b):
         d[n, s] = _norm(u, kind)
 
@@ -45,8 +46,14 @@ def cdist(x: Array, y: Array, p: float = 2.0, moduli: bool = False) -> ValueAndV
         g = g.reshape(d.shape)
         if by_products:
             w = np.divide(g, d, out=np.zeros_like(g), where=d > 0)
+            of_near, w[near] = w[near], 0
             gx = a * w.sum(2)[..., None] - np.matmul(w, b)
             gy = b * w.sum(1)[..., None] - np.matmul(w.transpose(0, 2, 1), a)
+            for some, (i, j, k), u in _near_differences(a, b, near):
+                u *= of_near[some, None]
+                for total, ids, rows in ((gx, i * S + j, u), (gy, i * Q + k, -u)):
+                    ids, rows = sum_rows_by_id(ids, rows)
+                    total.reshape(-1, D)[ids] += rows
             return gx.reshape(x.shape), gy.reshape(y.shape)
         gx, gy = np.empty(a.shape, g.dtype), np.zeros(b.shape, g.dtype)
         for n, s, u in _differences(a, b):
@@ -90,13 +97,18 @@ def _direction(u: Array, kind: str) -> Array:
     return u
 
 
-def _euclidean(a: Array, b: Array) -> Array:
-    """(N, S, D), (N, Q, D) -> (N, S, Q)"""
+def _euclidean(a: Array, b: Array) -> tuple[Array, Near]:
+    """(N, S, D), (N, Q, D) -> (N, S, Q), and which are near"""
     squares = np.einsum("nsd,nsd->ns", a, a)[..., None] + np.einsum("nqd,nqd->nq", b, b)[:, None]
     d = squares - 2 * np.matmul(a, b.transpose(0, 2, 1))
     near = np.nonzero(d < CANCELLED * squares)
-    for some in blocks(len(near[0]), a.shape[-1]):
-        n, s, q = (index[some] for index in near)
-        u = a[n, s] - b[n, q]
-        d[n, s, q] = np.einsum("md,md->m", u, u)
-    return np.sqrt(d, out=d)
+    for _, some, u in _near_differences(a, b, near):
+        d[some] = np.einsum("md,md->m", u, u)
+    return np.sqrt(d, out=d), near
+
+
+def _near_differences(a: Array, b: Array, near: Near) -> Iterator[tuple[slice, Near, Array]]:
+    """(which of the near pairs, their n, s and q (M,), a[n, s] - b[n, q] (M, D)), some at a time."""
+    for part in blocks(len(near[0]), a.shape[-1]):
+        n, s, q = some = tuple(index[part] for index in near)
+        yield part, some, a[n, s] - b[n, q]
