@@ -16,10 +16,10 @@ def cosine(a, b):
     return sum(a * b) / length
 
 
-def softmax_loss(x, y, scale=20.0, mask=None):
+def softmax_loss(x, y, scale=20.0, mask=None, q=None):
     total = 0.0
     for i, a in enumerate(x):
-        scores = [scale * cosine(a, b) for b in y]
+        scores = [scale * cosine(a, b) - (0 if q is None else math.log(q[j])) for j, b in enumerate(y)]
         counted = [s for j, s in enumerate(scores) if mask is None or mask[i][j] or i == j]
         total += math.log(math.fsum(math.exp(s) for s in counted)) - scores[i]
     return total / len(x)
@@ -53,9 +53,11 @@ def batches(draw):
 def test_each_loss_is_its_formula(batch, scale):
     x, y, z, targets, mask = batch
     candidates = np.concatenate([y, z])
+    q = np.random.default_rng(len(x)).random(len(candidates)) + 0.01
     for ours, theirs in [
             (ops.in_batch_softmax(x, y, scale), softmax_loss(x, y, scale)),
             (ops.in_batch_softmax(x, candidates, scale, mask), softmax_loss(x, candidates, scale, mask)),
+            (ops.in_batch_softmax(x, candidates, scale, mask, q), softmax_loss(x, candidates, scale, mask, q)),
             (ops.cosine_loss(x, y, targets), cosine_loss(x, y, targets)),
             (ops.triplet_margin_loss(x, y, z, scale), triplet_loss(x, y, z, scale)),
             (ops.cosent_loss(x, y, targets, scale), cosent_loss(x, y, targets, scale))]:
@@ -65,11 +67,22 @@ def test_each_loss_is_its_formula(batch, scale):
 @given(batches())
 def test_their_gradients_are_those_of_finite_differences(batch):
     x, y, z, targets, mask = batch
-    for loss in (lambda x, y, z: ops.in_batch_softmax(x, ops.concatenate([y, z]), 3.0, mask),
+    q = np.arange(1, 2 * len(x) + 1)
+    for loss in (lambda x, y, z: ops.in_batch_softmax(x, ops.concatenate([y, z]), 3.0, mask, q),
                  lambda x, y, z: ops.cosine_loss(x, y, targets) + ops.triplet_margin_loss(x, y, z, 9.0),
                  lambda x, y, z: ops.cosent_loss(x, y, targets, 3.0) + ops.pair_features(x, z, ["u", "u*v"]).mean(),
                  ops.matryoshka(ops.triplet_margin_loss, [1, x.shape[1]])):
         te.check_gradients(loss, *(te.Tensor(v, requires_grad=True) for v in (x, y, z)))
+
+
+@given(batches(), st.integers(1, 4))
+def test_what_stands_often_with_a_large_probability_counts_as_it_does_once(batch, times):
+    """The correction for popularity: m places of a batch, each with m times the probability, are as one place."""
+    x, y, z, *_ = batch
+    once = ops.in_batch_softmax(x, np.concatenate([y, z]), 3.0, probability=np.full(2 * len(x), 0.1))
+    often = ops.in_batch_softmax(x, np.concatenate([y, *[z] * times]), 3.0,
+                                 probability=np.repeat([0.1, 0.1 * times], [len(y), times * len(z)]))
+    assert often.item() == pytest.approx(once.item()) == ops.in_batch_softmax(x, np.concatenate([y, z]), 3.0).item()
 
 
 def test_a_scale_that_learns_and_arrays_without_a_graph():
@@ -78,7 +91,8 @@ def test_a_scale_that_learns_and_arrays_without_a_graph():
     for loss in (ops.in_batch_softmax, ops.triplet_margin_loss):
         args = (x, x[::-1], x * 2)[:2 + (loss is ops.triplet_margin_loss)]
         assert loss(*args).item() == loss(*map(te.Tensor, args)).item()
-    assert ops.in_batch_softmax(x.astype(np.float32), x.astype(np.float32)).dtype == np.float32
+    x = x.astype(np.float32)
+    assert {ops.in_batch_softmax(x, x, probability=q).dtype for q in (None, [0.2, 0.3, 0.5])} == {np.dtype(np.float32)}
 
 
 def test_losses_equal_torchs_and_those_of_sentence_transformers():
@@ -114,6 +128,9 @@ def test_a_matryoshka_is_the_sum_over_its_prefixes():
 @pytest.mark.parametrize(("call", "words"), [
     (lambda x: ops.in_batch_softmax(x, x[:1]), r"as many pairs"),
     (lambda x: ops.in_batch_softmax(x, x, mask=[[True]]), r"mask has a boolean for each x and each y, \(2, 2\)"),
+    (lambda x: ops.in_batch_softmax(x, x, probability=[0.5]), r"above 0 for each y, \(2,\), not"),
+    (lambda x: ops.in_batch_softmax(x, x, probability=[0.5, 0]), "above 0 for each y"),
+    (lambda x: ops.in_batch_softmax(x, x, probability=[0.5, np.nan]), "above 0 for each y"),
     (lambda x: ops.triplet_margin_loss(x, x, x[:, :1]), r"not \(2, 3\), \(2, 3\), \(2, 1\)"),
     (lambda x: ops.cosent_loss(x[0], x[0], [1]), r"vectors \(B, D\)"),
     (lambda x: ops.cosent_loss(x, x, [[1], [0]]), r"a target for each pair, \(2,\), not \(2, 1\)"),

@@ -23,16 +23,19 @@ PAIR_FEATURES: dict[str, Callable[[Any, Any], Any]] = {
     "u": lambda u, v: u, "v": lambda u, v: v, "|u-v|": lambda u, v: abs(subtract(u, v)), "u*v": multiply}
 
 
-def in_batch_softmax(x: Tensor, y: Tensor, scale: Any = 20.0, mask: Any = None) -> Tensor:
+def in_batch_softmax(x: Tensor, y: Tensor, scale: Any = 20.0, mask: Any = None, probability: Any = None) -> Tensor:
     """The mean of -log softmax(scale * cos(x_i, y))[i]: among all y of the batch, x_i is to find its own.
 
         x (B, D), y (N, D), N >= B, of which y_i belongs to x_i -> one number
         mask (B, N), False where y_j does not count against x_i, as it answers x_i too; y_i itself always counts
+        probability (N,), that a place of the batch goes to y_j: its logarithm is taken off all scores of y_j, that for
+        x_j too. So what is popular, and a negative often, is no further off than with a softmax over all there is
 
     The other y of the batch serve as negatives: B pairs give B (B - 1) comparisons for the price of B. Rows of y from B
     on are negatives of all. `scale` is 1 / temperature; it may be a Tensor that learns. Also known as multiple
     negatives ranking loss and as InfoNCE. Raises ValueError for shapes that do not fit.
-    (Henderson et al. 2017, "Efficient natural language response suggestion for Smart Reply")
+    (Henderson et al. 2017, "Efficient natural language response suggestion for Smart Reply"; Yi et al. 2019,
+    "Sampling-bias-corrected neural modeling for large corpus item recommendations")
 
     >>> x = np.float32([[3, 0], [0, 2]])
     >>> round(in_batch_softmax(x, x, scale=1.0).item(), 4), round(float(np.log(1 + np.exp(-1))), 4)
@@ -41,6 +44,11 @@ def in_batch_softmax(x: Tensor, y: Tensor, scale: Any = 20.0, mask: Any = None) 
     _check(x, y[:len(x)])
     B, N = len(x), len(y)
     scores = multiply(matmul(l2_normalise(x), swapaxes(l2_normalise(y), 0, 1)), scale)  # (B, N)
+    if probability is not None:
+        q = np.asarray(probability, np.float64)
+        if q.shape != (N,) or not ((q > 0) & (q < np.inf)).all():
+            raise ValueError(f"the probability is a finite number above 0 for each y, {(N,)}, not {q!r:.80}")
+        scores = subtract(scores, np.log(q).astype(scores.dtype))
     if mask is not None:
         mask = np.asarray(mask, bool)
         if mask.shape != (B, N):
