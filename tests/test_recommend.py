@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinyembed as te
-from tinyembed.data import Batches
+from tinyembed.data import Batches, planted_tastes
 from tinyembed.models import BPR, MatrixFactorisation
 from tinyembed.optim import SGD, Adam
 from tinyembed.train import fit
@@ -110,21 +110,53 @@ def test_vectors_decay_and_biases_do_not():
         np.testing.assert_allclose(array, before[name] * (1 if "bias" in name else 0.95))
 
 
-def test_planted_factors_are_found_again_up_to_a_linear_map():
-    """Ratings of 30 users and 20 items are the product of two factors each; less than half is seen."""
-    rng = np.random.default_rng(0)
-    P, Q = rng.normal(size=(30, 2)), rng.normal(size=(20, 2))
-    ratings, seen = P @ Q.T, rng.random((30, 20)) < 0.4
-    users, items = np.nonzero(seen)
-    model = MatrixFactorisation(30, 20, 2, mean=ratings[seen].mean(), rng=rng)
-    adam = Adam(model.groups(0.0), lr=0.05)
-    fit(model, Batches((users, items, ratings[seen]), 64, rng), adam, epochs=100, progress=False,
-        schedule=te.optim.cosine(400))
-    error = (model.scores(np.arange(30)) - ratings)[~seen]
-    assert np.square(error).mean() < 0.05 * ratings.var()
-    found, true = model.users.weight.data - model.users.weight.data.mean(0), P - P.mean(0)
+def outside(found, true):
+    """The share of the variance of true (n, R), about its mean, that no linear map of found (n, D) reaches; and the map
+    that reaches most."""
+    found, true = found - found.mean(0), true - true.mean(0)
     map_, *_ = np.linalg.lstsq(found, true, rcond=None)
-    assert np.square(found @ map_ - true).mean() < 0.05 * true.var()
+    return np.square(found @ map_ - true).sum() / np.square(true).sum(), map_
+
+
+def test_planted_factors_are_found_again_up_to_an_invertible_map():
+    """p_u . q_i is that of A p_u and A^-T q_i as well, for any invertible A: one A maps users and items."""
+    planted = planted_tastes(100, 60, rank=3, share=0.4, noise=0.1)
+    rng = np.random.default_rng(0)
+    model = MatrixFactorisation(100, 60, 3, mean=planted.ratings.mean(), rng=rng)
+    fit(model, Batches((*planted.pairs.T, planted.ratings), 400, rng), Adam(model.groups(0.0), lr=0.1), epochs=30,
+        progress=False, schedule=te.optim.cosine(6 * 30))
+    error = model.scores(np.arange(100)) - planted.scores(np.arange(100))
+    error[tuple(planted.pairs.T)] = 0  # of what was not rated
+    assert np.square(error).sum() / 0.6 / error.size < 0.02  # of a variance of about 5
+    (left_of_users, A), (left_of_items, B) = (outside(table.weight.data, true) for table, true in (
+        (model.users, planted.users), (model.items, planted.items)))
+    assert max(left_of_users, left_of_items) < 0.005
+    assert np.abs(A @ B.T - np.eye(3)).max() < 0.03  # B is A^-T
+    assert min(outside(rng.normal(size=true.shape), true)[0] for true in (planted.users, planted.items)) > 0.8
+
+
+def test_planted_tastes_are_what_they_say():
+    planted, again, other = (planted_tastes(4000, 6, rank=2, share=0.5, noise=0.3, choices=2, seed=seed)
+                             for seed in (1, 1, 2))
+    for name, array in vars(planted).items():
+        assert np.array_equal(array, getattr(again, name)) and not np.array_equal(array, getattr(other, name))
+    likings = planted.scores(np.arange(4000))
+    u, i = 7, 3
+    assert likings[u, i] == pytest.approx(math.fsum(planted.users[u] * planted.items[i]) + planted.user_bias[u]
+                                          + planted.item_bias[i])
+    assert len(np.unique(planted.pairs, axis=0)) == len(planted.pairs) == 12_000
+    noise = planted.ratings - likings[tuple(planted.pairs.T)]
+    assert abs(noise.std() - 0.3) < 0.01 and abs(np.corrcoef(noise, planted.ratings)[0, 1]) < 0.2
+    # What is taken first is drawn in proportion to e^liking; chi-square with 5 degrees of freedom, 1 in 1,000.
+    first, second = planted.choices.reshape(4000, 2, 2).transpose(1, 0, 2)
+    assert (first[:, 0] == np.arange(4000)).all() and (first[:, 1] != second[:, 1]).all()
+    shares = np.exp(likings) / np.exp(likings).sum(1, keepdims=True)
+    counts, expected = np.bincount(first[:, 1], minlength=6), shares.sum(0)
+    assert ((counts - expected) ** 2 / expected).sum() < 20.5
+    assert shares[np.arange(4000), first[:, 1]].mean() == pytest.approx(np.square(shares).sum(1).mean(), abs=0.02)
+    for settings_ in ({"rank": 0}, {"share": 1.5}, {"noise": np.nan}, {"choices": 101}):
+        with pytest.raises(ValueError, match="share is in 0 … 1"):
+            planted_tastes(**settings_)
 
 
 def tastes():

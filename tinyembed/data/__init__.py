@@ -1,6 +1,7 @@
 """Text and graphs that every Python installation already has, text that is made, and the batches that training draws
 from them."""
 
+from .baskets import BasketBatches
 from .batches import Batches, NextTokenBatches, split_documents
 from .cooccurrence import CooccurrenceBatches, Cooccurrences, cooccurrences
 from .entailment import entailment_pairs
@@ -11,12 +12,13 @@ from .planted import Planted, planted_corpus
 from .prose import paragraphs, python_docs, python_docstrings
 from .senses import Senses, two_senses
 from .similarity import similar_pairs
+from .tastes import Tastes, planted_tastes
 from .triples import Facts, as_triples, library_triples, number_triples, split_triples
 from .walks import random_walks
 from .windows import SentenceIds, WindowBatches, Windows
 
-__all__ = ["Batches", "CooccurrenceBatches", "Cooccurrences", "Facts", "Graph", "NextTokenBatches", "Planted", "Senses",
-           "SentenceIds", "WindowBatches", "Windows", "as_graph", "as_triples", "cooccurrences", "entailment_pairs",
-           "import_graph", "karate_club", "library_triples", "number_triples", "paragraphs", "planted_corpus",
-           "python_docs", "python_docstrings", "random_walks", "similar_pairs", "split_documents", "split_triples",
-           "two_senses"]
+__all__ = ["BasketBatches", "Batches", "CooccurrenceBatches", "Cooccurrences", "Facts", "Graph", "NextTokenBatches",
+           "Planted", "Senses", "SentenceIds", "Tastes", "WindowBatches", "Windows", "as_graph", "as_triples",
+           "cooccurrences", "entailment_pairs", "import_graph", "karate_club", "library_triples", "number_triples",
+           "paragraphs", "planted_corpus", "planted_tastes", "python_docs", "python_docstrings", "random_walks",
+           "similar_pairs", "split_documents", "split_triples", "two_senses"]

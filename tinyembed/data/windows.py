@@ -44,11 +44,13 @@ class SentenceIds:
     sentences   re-iterable lists of words; a list of them is encoded once and kept (8 bytes a word), anything else is
                 read anew in every pass, about CHUNK words at a time
     index       word -> id; other words are left out, and what stands around them moves together
+    keep        whether to keep them; None for whether they are a list
     """
 
-    def __init__(self, sentences: Iterable[Iterable[str]], index: dict[str, int]) -> None:
+    def __init__(self, sentences: Iterable[Iterable[str]], index: dict[str, int], keep: bool | None = None) -> None:
         self.sentences, self.index = sentences, index
-        self.kept = list(self._read()) if isinstance(sentences, (list, tuple)) else None
+        keep = isinstance(sentences, (list, tuple)) if keep is None else keep
+        self.kept = list(self._read()) if keep else None
 
     def __iter__(self) -> Iterator[tuple[Array, Array]]:
         return iter(self._read() if self.kept is None else self.kept)
