@@ -38,6 +38,7 @@ def test_nodes_are_the_keys_whatever_their_rows(tmp_path):
         assert np.array_equal(wv[np.int64(10)], wv["10"]) and np.array_equal(wv[5], wv["5"])
         assert np.array_equal(wv.get_vector((1, 2)), wv["(1, 2)"]) and True in wv
         assert not any(key in wv for key in (0, 1, 4, "4", "07", 7.5, None))
+        assert {key for key, _ in model.predict_output_word([7, "x"])} == set(wv.index_to_key)
         assert {key for key, _ in wv.most_similar("10", topn=7)} == set(wv.index_to_key) - {10}
         with pytest.raises(UnknownKey):
             wv[0]

@@ -7,6 +7,7 @@ from .encoder import Encoder
 from .fasttext import FastText
 from .glove import GloVe
 from .gpt import GPT, GPTConfig
+from .item2vec import ItemToVec
 from .language import LanguageModel
 from .line import LINE
 from .lstm import LSTMModel
@@ -21,7 +22,8 @@ from .sif import sif
 from .word2vec import Word2Vec
 
 __all__ = ["BERT", "BPR", "GPT", "LINE", "BERTConfig", "Bigram", "ComplEx", "DeepWalk", "DistMult", "Doc2Vec",
-           "Encoder", "FastText", "GPTConfig", "GloVe", "LSTMModel", "LanguageModel", "MatrixFactorisation",
-           "NeuralNGram", "Node2Vec", "NodeModel", "PairClassifier", "Recommender", "RotatE", "SentenceEncoder",
-           "StaticEmbedding", "TaggedDocument", "TokenLSTM", "TransE", "TripleModel", "Word2Vec", "load_bert",
-           "load_gpt", "logistic_loss", "margin_loss", "mask_tokens", "save_bert", "save_gpt", "sif"]
+           "Encoder", "FastText", "GPTConfig", "GloVe", "ItemToVec", "LSTMModel", "LanguageModel",
+           "MatrixFactorisation", "NeuralNGram", "Node2Vec", "NodeModel", "PairClassifier", "Recommender", "RotatE",
+           "SentenceEncoder", "StaticEmbedding", "TaggedDocument", "TokenLSTM", "TransE", "TripleModel",
+           "Word2Vec", "load_bert", "load_gpt", "logistic_loss", "margin_loss", "mask_tokens",
+           "save_bert", "save_gpt", "sif"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,15 @@ class NodeModel(Word2Vec):
             self.integers = frozenset(rows)
 
     def _keys(self) -> list[Any]:
-        return [int(token) if token in self.integers else token for token in self.vocabulary.tokens]
+        return list(map(self._key, self.vocabulary.tokens))
+
+    def _key(self, token: str) -> Any:
+        return int(token) if token in self.integers else token
+
+    def predict_output_word(self, context_words: Iterable[Any], topn: int = 10) -> list[tuple[Any, float]] | None:
+        """The nodes that such neighbours predict, with softmax probabilities; None if no neighbour is known."""
+        found = super().predict_output_word(map(str, context_words), topn)
+        return found and [(self._key(token), p) for token, p in found]
 
     def _about(self) -> dict[str, Any]:
         return {**super()._about(), "rows": sorted(self.integers)}

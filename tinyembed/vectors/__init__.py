@@ -9,15 +9,15 @@ from .nodes import NodeVectors, edge_vectors, node_key
 from .picture import draw
 from .projection import pca
 from .questions import evaluate_word_analogies, evaluate_word_pairs
-from .recommendations import ItemCosine, Popularity, as_pairs, evaluate_recommendations
+from .recommendations import ItemCosine, ItemMean, Popularity, as_pairs, evaluate_recommendations
 from .retrieval import evaluate_retrieval, fuse_ranks, retrieval_scores
 from .search import nearest, row_norms
 from .semantic import semantic_search
 from .spelling import UnknownKey
 from .tsne import neighbourhoods, tsne
 
-__all__ = ["Compared", "Correlation", "FrequentLinks", "ItemCosine", "KeyedVectors", "LinkRanks", "NodeVectors",
-           "Popularity", "SearchIndex", "UnknownKey", "agreement", "as_pairs", "draw", "edge_vectors",
+__all__ = ["Compared", "Correlation", "FrequentLinks", "ItemCosine", "ItemMean", "KeyedVectors", "LinkRanks",
+           "NodeVectors", "Popularity", "SearchIndex", "UnknownKey", "agreement", "as_pairs", "draw", "edge_vectors",
            "evaluate_classifier", "evaluate_clusters", "evaluate_links", "evaluate_recommendations",
            "evaluate_retrieval", "evaluate_word_analogies", "evaluate_word_pairs", "fuse_ranks", "kmeans",
            "link_ranks", "nearest", "neighbourhoods", "node_key", "pca", "pearson", "rank_scores", "retrieval_scores",

@@ -102,6 +102,36 @@ class ItemCosine:
         return owned @ self.cosines
 
 
+class ItemMean:
+    """Scores from vectors of items (I, D), such as ItemToVec's: a user is the mean of what the user has, each vector
+    divided by its length, and the score of an item is its cosine with that. It is what `KeyedVectors.most_similar` says
+    of several keys. A user that has nothing, and an item whose vector is zero, have scores of 0.
+
+    >>> ItemMean([[2, 0], [0, 1], [3, 3]], [[0, 0], [1, 0], [1, 1]]).scores([0, 1]).round(3).tolist()
+    [[1.0, 0.0, 0.707], [0.707, 0.707, 1.0]]
+    """
+
+    def __init__(self, vectors: Any, pairs: Any) -> None:
+        vectors, pairs = np.asarray(vectors, np.float64), as_pairs(pairs)
+        if vectors.ndim != 2 or pairs[:, 1].max(initial=-1) >= len(vectors):
+            raise ValueError(f"vectors are (I, D), a row for each item of the pairs, not {vectors.shape}")
+        self.units = _units(vectors)
+        self.have = Facts(np.insert(pairs, 1, 0, axis=1))
+
+    def scores(self, users: Any) -> Array:
+        """users (B,) -> (B, I)"""
+        user, item = self.have.answers(users, np.zeros(len(users), np.int64))
+        sums = np.zeros((len(users), self.units.shape[1]))
+        np.add.at(sums, user, self.units[item])
+        return _units(sums) @ self.units.T
+
+
+def _units(X: Array) -> Array:
+    """Each row of length 1, but a row of zeros stays one."""
+    lengths = np.linalg.norm(X, axis=1, keepdims=True)
+    return X / np.where(lengths > 0, lengths, 1)
+
+
 def as_pairs(pairs: Any) -> Array:
     """ids (N, 2) of user and item as int64; ValueError for what is none."""
     ids = as_integers(pairs)
