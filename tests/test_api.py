@@ -29,7 +29,7 @@ ROOMS = {
              "pad", "simple_preprocess", "words_and_punctuation"],
     "models": ["BERT", "BERTConfig", "BPR", "Bigram", "ComplEx", "DeepWalk", "DistMult", "Doc2Vec", "FastText", "GPT",
                "GPTConfig", "GloVe", "ItemToVec", "LINE", "LSTMModel", "LanguageModel", "MatrixFactorisation",
-               "NeuralNGram", "Node2Vec", "NodeModel", "RotatE", "TransE", "TripleModel", "TwoTowers",
+               "NeuralNGram", "Node2Vec", "NodeModel", "RotatE", "Tower", "TransE", "TripleModel", "TwoTowers",
                "Word2Vec", "load_bert", "load_gpt", "logistic_loss", "margin_loss", "mask_tokens", "save_gpt"],
     "files": ["FastTextFile", "FileReference", "FormatError", "SafeTensors", "atomic_write", "check_tree",
               "read_fasttext", "read_tree", "read_word2vec", "sparse_safetensors", "write_projector",

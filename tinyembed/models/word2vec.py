@@ -109,10 +109,14 @@ def ragged_rows(table: Parameter, pieces: Array, starts: Array, ids: Array, mode
     Each is put together once, however often it stands in ids.
     """
     unique, inverse = unique_inverse(ids.reshape(-1))
-    lengths = starts[unique + 1] - starts[unique]
+    return embedding_bag(table, *ragged(pieces, starts, unique), mode=mode)[inverse.reshape(ids.shape)]
+
+
+def ragged(pieces: Array, starts: Array, which: Array) -> tuple[Array, Array]:
+    """Some of the runs pieces[starts[i]:starts[i + 1]], end to end: which (B,) -> (N,), and where each begins (B,)"""
+    lengths = starts[which + 1] - starts[which]
     offsets = np.cumsum(lengths) - lengths
-    places = np.arange(lengths.sum()) + np.repeat(starts[unique] - offsets, lengths)
-    return embedding_bag(table, pieces[places], offsets, mode=mode)[inverse.reshape(ids.shape)]
+    return pieces[np.arange(lengths.sum()) + np.repeat(starts[which] - offsets, lengths)], offsets
 
 
 class Word2Vec(TextModel):
