@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import recommend
 import relations
 
 from tinyembed.models import TransE
@@ -47,14 +48,26 @@ def test_a_translation_is_level_in_two_dimensions_and_goes_as_far_as_the_relatio
         assert (abs(end - start)[:, 1].max() < 1e-6) == (r == 0)
 
 
-def test_recommendations_on_a_small_library(example_here):
+def test_recommendations_on_a_small_library(example_here, tmp_path):
     code, printed, errors = example_here("recommend", "--roots", JSON, str(Path(JSON).parent / "email"), "--epochs",
-                                         "2", "--dim", "4", "--with", "re", "sys")
+                                         "2", "--passes", "3", "--dim", "4", "--with", "re", "sys", "--new", "json.new")
     assert code == 0, errors
-    rows = re.findall(r"^(random|popularity|item-item cosine|factors, \w+|BPR) +([\d.]+) ", printed, re.MULTILINE)
-    assert len(rows) == 6 and all(0 <= float(recall) <= 1 for _, recall in rows)
-    answers = printed[printed.index("files that import re and sys also import"):].splitlines()[1:]
-    assert len(answers) == 6 and not any(re.search(r"\b(re|sys)\b", line) for line in answers)  # which they have
+    names = r"random|popularity|item-item cosine|factors, \w+|BPR|ItemToVec|two towers"
+    rows = re.findall(rf"^({names}) +([\d.]+) ", printed, re.MULTILINE)
+    assert len(rows) == 8 and all(0 <= float(recall) <= 1 for _, recall in rows)
+    answers = printed[printed.index("files that import re and sys also import"):].splitlines()[1:9]
+    assert len(answers) == 8 and not any(re.search(r"\b(re|sys)\b", line) for line in answers)  # which they have
+    assert re.search(r"a file named json.new would import, say the two towers\n( +\S+){6}$", printed, re.MULTILINE)
+    if importlib.util.find_spec("matplotlib"):
+        assert (tmp_path / "recommend.png").read_bytes().startswith(b"\x89PNG")
+    else:
+        assert "pip install matplotlib" in printed
+
+
+def test_features_of_a_name():
+    features = recommend.NameFeatures(["json.decoder", "json"])
+    assert list(features.index) == ["is json.decoder", "in json", "json", "decoder", "is json"]
+    assert features(["json", "json.fast_decoder", "new"]) == [[4, 1, 2], [1, 2, 3], []]
 
 
 @pytest.mark.parametrize("name", ["relations", "recommend"])
@@ -64,7 +77,8 @@ def test_help_explains_every_flag(name, example_here):
 
 
 @pytest.mark.parametrize("flags", [["--roots", "nowhere"], ["--dim", "0"], ["--epochs", "-1"], ["--lr", "-1"],
-                                   ["--batch", "0"], ["--hidden", "1.5"], ["--hidden", "0"], ["--with", "nothing"]])
+                                   ["--batch", "0"], ["--passes", "-1"], ["--save", "no/folder.png"],
+                                   ["--hidden", "1.5"], ["--hidden", "0"], ["--with", "nothing"], ["--seed", "-1"]])
 def test_bad_flags_of_recommend_are_refused_before_anything_is_trained(flags, example_here):
     code, _, errors = example_here("recommend", *([] if "--roots" in flags else ["--roots", JSON]), *flags)
     assert code == 2 and "error:" in errors, errors
