@@ -47,8 +47,9 @@ def cdist(x: Array, y: Array, p: float = 2.0, moduli: bool = False) -> ValueAndV
         if by_products:
             w = np.divide(g, d, out=np.zeros_like(g), where=d > 0)
             of_near, w[near] = w[near], 0
-            gx = a * w.sum(2)[..., None] - np.matmul(w, b)
-            gy = b * w.sum(1)[..., None] - np.matmul(w.transpose(0, 2, 1), a)
+            gx = a * (w @ np.ones((Q, 1), w.dtype)) - np.matmul(w, b)
+            wT = w.transpose(0, 2, 1)
+            gy = b * (wT @ np.ones((S, 1), w.dtype)) - np.matmul(wT, a)
             for some, (i, j, k), u in _near_differences(a, b, near):
                 u *= of_near[some, None]
                 for total, ids, rows in ((gx, i * S + j, u), (gy, i * Q + k, -u)):

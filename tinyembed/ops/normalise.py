@@ -126,13 +126,30 @@ def l2_normalise(x: Array, axis: int = -1, eps: float = 1e-12) -> ValueAndVjp:
 
     A vector shorter than eps is divided by eps (the zero vector stays zero), with gradient g / eps.
     """
-    top = np.max(np.abs(x), axis, keepdims=True, initial=0)
-    top = np.where(top > 0, top, 1).astype(x.dtype)  # entries of 1e25 are fine, although their squares are not
-    length = top * np.sqrt(np.sum(np.square(x / top), axis, keepdims=True))
+    length = np.expand_dims(_lengths(np.moveaxis(x, axis, -1)), axis)
     short = length < eps
     length = np.where(short, x.dtype.type(eps), length)
     y = x / length
-    return y, lambda g: ((g - np.where(short, 0, y * np.sum(g * y, axis, keepdims=True))) / length,)
+
+    def vjp(g: Array) -> tuple[Any, ...]:
+        along = np.einsum("...d,...d->...", np.moveaxis(g, axis, -1), np.moveaxis(y, axis, -1))
+        gx = y * np.where(short, 0, -np.expand_dims(along, axis))
+        gx += g
+        gx /= length
+        return (gx,)
+
+    return y, vjp
+
+
+def _lengths(x: Array) -> Array:
+    """|x| of each vector (…, D) -> (…). Where squares would overflow or vanish, or are many, it takes more care."""
+    with np.errstate(over="ignore"):
+        squares = np.einsum("...d,...d->...", x, x)
+    if x.shape[-1] <= 4096 and (not squares.size or 1e-30 < squares.min() <= squares.max() < 1e30):
+        return np.sqrt(squares)
+    top = np.max(np.abs(x), -1, keepdims=True, initial=0)
+    top = np.where(top > 0, top, 1).astype(x.dtype)
+    return top[..., 0] * np.sqrt(np.sum(np.square(x / top), -1))
 
 
 @method
