@@ -1,6 +1,7 @@
 """Laws of training in several processes: the step is that of one process, all replicas stay the same to the last bit,
 and however it ends, nothing remains."""
 
+import contextlib
 import functools
 import itertools
 import multiprocessing
@@ -203,27 +204,40 @@ def test_blas_gets_its_share_of_the_cores_and_what_was_set_stays(monkeypatch):
     assert [os.environ.get(name) for name in parallel.THREADS] == [None, "5", None]
 
 
-def started(folder, code):
-    """A program that launches two endless trainings, once both are on their way."""
-    (folder / "program.py").write_text(f"""
+@pytest.fixture
+def started():
+    """Starts a program that launches two endless trainings, once both are on their way; they end with the test."""
+    programs = []
+
+    def start(folder, code):
+        (folder / "program.py").write_text(f"""
 from several import endless
 from tinyembed.train import launch, parallel
 if __name__ == "__main__":
     parallel.SHARED = {str(folder / "shared")!r}
     {code}
 """)
-    program = subprocess.Popen([sys.executable, "program.py"], cwd=folder, text=True, start_new_session=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               env={**os.environ, "PYTHONPATH": os.pathsep.join([TESTS, *sys.path])})
-    while not all((folder / name).exists() for name in ("on its way 0", "on its way 1")):
-        time.sleep(0.01)
-        assert program.poll() is None, program.communicate()[1]
-    return program
+        program = subprocess.Popen([sys.executable, "program.py"], cwd=folder, text=True, start_new_session=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   env={**os.environ, "PYTHONPATH": os.pathsep.join([TESTS, *sys.path])},
+                                   # as in a terminal, also where tests run in the background
+                                   preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+        programs.append(program)
+        while not all((folder / name).exists() for name in ("on its way 0", "on its way 1")):
+            time.sleep(0.01)
+            assert program.poll() is None, program.communicate()[1]
+        return program
+
+    yield start
+    for program in programs:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(program.pid, signal.SIGKILL)
+        program.communicate()
 
 
 @posix
 @pytest.mark.parametrize("kill", [os.killpg, os.kill])
-def test_ctrl_c_ends_all_after_the_same_step_and_nothing_is_said_at_exit(tmp_path, kill):
+def test_ctrl_c_ends_all_after_the_same_step_and_nothing_is_said_at_exit(tmp_path, kill, started):
     """In a terminal, where all processes are told, and elsewhere, where it is the first alone."""
     program = started(tmp_path, f"print(launch(endless, 2, {str(tmp_path)!r}))")
     kill(program.pid, signal.SIGINT)
@@ -235,7 +249,7 @@ def test_ctrl_c_ends_all_after_the_same_step_and_nothing_is_said_at_exit(tmp_pat
 
 
 @posix
-def test_a_second_ctrl_c_ends_all_at_once(tmp_path):
+def test_a_second_ctrl_c_ends_all_at_once(tmp_path, started):
     program = started(tmp_path, f"launch(endless, 2, {str(tmp_path)!r}, 60)")
     os.killpg(program.pid, signal.SIGINT)
     assert "stopping" in program.stderr.readline()
@@ -245,7 +259,7 @@ def test_a_second_ctrl_c_ends_all_at_once(tmp_path):
 
 
 @posix
-def test_the_processes_end_with_the_one_that_launched_them(tmp_path):
+def test_the_processes_end_with_the_one_that_launched_them(tmp_path, started):
     program = started(tmp_path, f"launch(endless, 2, {str(tmp_path)!r})")
     program.kill()
     program.communicate(timeout=20)  # returns when nobody has its output any more
