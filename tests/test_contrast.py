@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinyembed as te
@@ -64,6 +64,7 @@ def test_each_loss_is_its_formula(batch, scale):
         assert ours.item() == pytest.approx(theirs, rel=1e-10, abs=1e-12)
 
 
+@settings(max_examples=settings.default.max_examples * 2 // 5)  # each is four losses
 @given(batches())
 def test_their_gradients_are_those_of_finite_differences(batch):
     x, y, z, targets, mask = batch

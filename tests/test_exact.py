@@ -122,7 +122,7 @@ def worst(name, patterns):
 
 
 @every_optimiser
-@settings(max_examples=settings.default.max_examples * 3 // 5)  # each is five runs
+@settings(max_examples=settings.default.max_examples * 2 // 5)  # each is five runs
 @given(seed=st.integers(0, 2**32 - 1))
 def test_rows_that_are_behind_are_where_the_dense_optimiser_has_them(name, seed):
     """And a run that was looked at is the run that was not."""

@@ -32,13 +32,15 @@ def frozen_or_trained():
 
 
 @pytest.mark.parametrize("flags", [[], ["--untied"]])
-def test_next_token_on_a_text_of_ones_own(tmp_path, flags):
+def test_next_token_on_a_text_of_ones_own(tmp_path, flags, example_here):
     sentences = ["the cat sat on the mat .", "the dog sat on the rug .", "a cat saw a dog on the mat ."]
     rng = np.random.default_rng(0)
     text = "\n\n".join(" ".join(rng.choice(sentences, 8)) + f" {n}" for n in range(60))
     (tmp_path / "text.txt").write_text(text, "utf-8")
-    out = example("next_token.py", "--text", "text.txt", "--steps", "60", "--dim", "16", "--hidden", "32", "--words",
-                  "cat", "zebra", "--prompt", "the cat", "--save", "out.png", *flags, cwd=tmp_path)
+    flags = ["--text", "text.txt", "--steps", "60", "--dim", "16", "--hidden", "32", "--words", "cat", "zebra",
+             "--prompt", "the cat", "--save", "out.png", *flags]
+    out = (example_here("next_token", *flags)[1] if "--untied" in flags else
+           example("next_token.py", *flags, cwd=tmp_path))
     untrained, bigram, trained = (float(re.search(rf"{name} +([\d.]+)", out)[1])
                                   for name in ("untrained", "interpolated bigram", "\n  trained"))
     assert trained < untrained and bigram < untrained

@@ -13,10 +13,10 @@ from tinyembed.files import FormatError
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_damaged_file_is_refused_with_a_reason_or_read_as_it_stands(name):
-    outcome = check_mutants(FORMATS[name], n=300)
-    assert outcome.total("taken") + outcome.total("refused") >= 290
-    assert all(outcome.total(kind) >= 20 for kind in KINDS)
-    assert outcome.total("refused") >= 50 and len(outcome.reasons) >= 3
+    outcome = check_mutants(FORMATS[name], n=200)
+    assert outcome.total("taken") + outcome.total("refused") >= 190
+    assert all(outcome.total(kind) >= 15 for kind in KINDS)
+    assert outcome.total("refused") >= 35 and len(outcome.reasons) >= 3
 
 
 @pytest.mark.parametrize("data", [b"x", b"3 2\na 1 2\nb 3 4\n", bytes(1000)])

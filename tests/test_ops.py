@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from cases import CASES, EXEMPT, PAIRS, UNARY, Draw, leaves, put
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinyembed as te
@@ -62,6 +62,7 @@ def assert_close(actual, expected, scale=1.0):
 
 
 seeds = st.integers(0, 2**32 - 1)
+fewer = settings(max_examples=settings.default.max_examples * 3 // 5)  # where shapes matter more than values
 
 
 # -- one property, all ops ---------------------------------------------------------------------------------------------
@@ -122,6 +123,7 @@ def test_vjp_is_the_transpose_of_finite_differences(name, data, seed):
 
 
 @every_derivative
+@fewer
 @given(st.data())
 def test_full_jacobian(name, data):
     args, options = data.draw(CASES[name].calls(sides=(1, 2)))
@@ -136,6 +138,7 @@ def test_full_jacobian(name, data):
 
 
 @every_op
+@fewer
 @given(st.data(), st.sampled_from([np.float32, np.float64]))
 def test_shapes_and_dtypes(name, data, dtype):
     args, options = data.draw(CASES[name].calls())
@@ -150,6 +153,7 @@ def test_shapes_and_dtypes(name, data, dtype):
 
 
 @every_op
+@fewer
 @given(st.data(), seeds)
 def test_nothing_given_is_written_to_and_nothing_is_shared(name, data, seed):
     args, options = data.draw(CASES[name].calls())
@@ -166,6 +170,7 @@ def test_nothing_given_is_written_to_and_nothing_is_shared(name, data, seed):
 
 
 @every_op
+@fewer
 @given(st.data(), seeds)
 def test_gradient_is_linear_in_the_cotangent(name, data, seed):
     args, options = data.draw(CASES[name].calls())
@@ -180,6 +185,7 @@ def test_gradient_is_linear_in_the_cotangent(name, data, seed):
 
 
 @every_op
+@fewer
 @given(st.data(), seeds)
 def test_views_that_are_not_contiguous(name, data, seed):
     """Every second entry from the end, of an array with its axes reversed: the same value, the same gradient."""

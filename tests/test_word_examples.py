@@ -2,10 +2,7 @@
 
 import ast
 import importlib.util
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +10,6 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 NAMES = ("word2vec", "fasttext", "glove", "doc2vec", "dimensions", "ask_python")
-
-
-def run(name, *flags, cwd):
-    return subprocess.run([sys.executable, ROOT / "examples" / f"{name}.py", *flags], cwd=cwd, capture_output=True,
-                          text=True, timeout=300,
-                          env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +24,7 @@ def text(tmp_path_factory):
     return str(path)
 
 
+@pytest.mark.filterwarnings("ignore:.*never touched")
 @pytest.mark.parametrize(("name", "flags", "expected"), [
     ("word2vec", ["--epochs", "3", "--dim", "16", "--words", "cat", "zebra", "--points", "20", "--save", "out.png"],
      ["after:", "zebra"]),
@@ -45,21 +37,21 @@ def text(tmp_path_factory):
     ("ask_python", ["--epochs", "1", "--dim", "8", "--vocab", "300", "--test", "10", "--query", "ships on the ocean"],
      ["10 held-out questions", "chance", '"ships on the ocean"', "Question: ships on the ocean"]),
 ])
-def test_on_a_text_of_ones_own(tmp_path, text, name, flags, expected):
-    done = run(name, "--text", text, *flags, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert all(words in done.stdout for words in expected), done.stdout
+def test_on_a_text_of_ones_own(tmp_path, text, name, flags, expected, example_here):
+    code, out, errors = example_here(name, "--text", text, *flags)
+    assert code == 0, errors
+    assert all(words in out for words in expected), out
     if "--save" in flags:
         if importlib.util.find_spec("matplotlib"):
             assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
         else:
-            assert "pip install matplotlib" in done.stdout
+            assert "pip install matplotlib" in out
 
 
-def test_dimensions_finds_what_is_planted_and_a_random_table_does_not(tmp_path):
-    done = run("dimensions", "--dims", "2", "32", "--repeats", "30", "--save", "out.png", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    two, many, random = (float(re.search(rf"^ +{row} +([\d.]+)", done.stdout, re.MULTILINE)[1])
+def test_dimensions_finds_what_is_planted_and_a_random_table_does_not(example_here):
+    code, out, errors = example_here("dimensions", "--dims", "2", "32", "--repeats", "30", "--save", "out.png")
+    assert code == 0, errors
+    two, many, random = (float(re.search(rf"^ +{row} +([\d.]+)", out, re.MULTILINE)[1])
                          for row in ("2", "32", "random"))
     assert random < 0.05 and two < 0.5 < many
 
