@@ -174,7 +174,7 @@ def test_frozen_or_trained_refuses_bad_flags(flags, tmp_path, topics, example_he
 
 # -- shared.py: what every example does
 
-NAMES = sorted({path.stem for path in (ROOT / "examples").glob("*.py")} - {"shared", "baselines", "recommend"})
+NAMES = sorted({path.stem for path in (ROOT / "examples").glob("*.py")} - {"shared", "baselines"})
 
 
 @pytest.mark.parametrize("name", NAMES)
