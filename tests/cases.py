@@ -693,6 +693,97 @@ def attention(q, k, v, mask, causal):
 
 case("attention", attended, attention)
 
+# -- pictures ----------------------------------------------------------------------------------------------------------
+
+
+def pictures(d: Draw, C: int, kernel: tuple[int, int], padding: Any, dilation: Any = 1) -> tuple[int, ...]:
+    """(N, C, H, W) of a size into which the kernel fits."""
+    p, e = (v if isinstance(v, tuple) else (v, v) for v in (padding, dilation))
+    return (d.side(), C, *(max(1, b * (k - 1) + 1 - 2 * a) + d.pick(0, 1) for k, a, b in zip(kernel, p, e)))
+
+
+def convolved(d: Draw) -> Any:
+    G, kernel = d.pick(1, 1, 2), d.pick((2, 2), (1, 1), (1, 3), (2, 1))
+    padding, dilation, C, D = d.pick(0, 1, (0, 2)), d.pick(1, 2, (1, 2)), G * d.pick(1, 0, 2), G * d.pick(1, 0, 2)
+    x = d.normal(pictures(d, C, kernel, padding, dilation))
+    return call(x, d.normal((D, C // G, *kernel)), *d.pick((), (d.normal((D,)),)), stride=d.pick(1, 2, (2, 1)),
+                padding=padding, dilation=dilation, groups=G)
+
+
+def both(v: Any) -> tuple[int, int]:
+    return v if isinstance(v, tuple) else (v, v)
+
+
+def windows(x, kernel, stride, padding, fill, dilation=1):
+    """(n, u, v, the window (C, kh, kw)) of every place, cut out of a padded picture."""
+    (k, m), (s, t), (p, q), (d, e) = map(both, (kernel, stride, padding, dilation))
+    x = np.pad(x, ((0, 0), (0, 0), (p, p), (q, q)), constant_values=fill)
+    N, _, H, W = x.shape
+    for n, u, v in itertools.product(range(N), range((H - d * (k - 1) - 1) // s + 1),
+                                     range((W - e * (m - 1) - 1) // t + 1)):
+        yield n, u, v, x[n, :, s * u:s * u + d * (k - 1) + 1:d, t * v:t * v + e * (m - 1) + 1:e]
+
+
+def places(x, kernel, stride, padding, dilation=1):
+    """(OH, OW), by counting where a kernel's first row and column may stand."""
+    return [len(range(0, n + 2 * p - d * (k - 1), s)) for n, k, s, p, d in zip(
+        x.shape[2:], *map(both, (kernel, stride, padding, dilation)))]
+
+
+def conv2d(x, W, b=None, stride=1, padding=0, dilation=1, groups=1):
+    D, c, *kernel = W.shape
+    y = np.zeros((len(x), D, *places(x, tuple(kernel), stride, padding, dilation)))
+    for n, u, v, window in windows(x, tuple(kernel), stride, padding, 0, dilation):
+        for o in range(D):
+            part = o // (D // groups) * c
+            y[n, o, u, v] = (0 if b is None else b[o]) + np.sum(window[part:part + c] * W[o])
+    return y
+
+
+def pooled(d: Draw) -> Any:
+    kernel = d.pick((2, 2), (3, 3), (1, 2))
+    padding = d.pick(0, 0, (0, 1)) if kernel[1] > 1 else 0
+    x = d.spaced(pictures(d, d.side(), kernel, padding))
+    stride = d.pick(None, 1, 2, (1, 3))
+    return call(x, kernel[0] if kernel[0] == kernel[1] else kernel, stride, padding)
+
+
+def pool2d(fill, reduce):
+    def reference(x, kernel, stride, padding):
+        stride = kernel if stride is None else stride
+        y = np.zeros((*x.shape[:2], *places(x, kernel, stride, padding)))
+        for n, u, v, window in windows(x, kernel, stride, padding, fill):
+            y[n, :, u, v] = [reduce(channel.ravel().tolist()) for channel in window]
+        return y
+    return reference
+
+
+def batch_norm(x, weight, bias, mean=None, var=None, eps=1e-5):
+    y = np.empty(x.shape)
+    for c in range(x.shape[1]):
+        m, v = (np.mean(x[:, c]), np.var(x[:, c])) if mean is None and x[:, c].size else (
+            (0, 0) if mean is None else (mean[c], var[c]))
+        y[:, c] = weight[c] * (x[:, c] - m) / math.sqrt(v + eps) + bias[c]
+    return y
+
+
+def batch_normed(d: Draw) -> Any:
+    C = d.side()
+    x = d.spaced((d.side(), C, d.side(1), d.pick(1, 2)))
+    return call(x, d.normal((C,)), d.normal((C,)), eps=d.pick(1e-5, 0.1))
+
+
+def normed_by_constants(d: Draw) -> Any:
+    (x, weight, bias), options = batch_normed(d)
+    return call(x, weight, bias, mean=d.normal(bias.shape), var=d.positive(bias.shape), **options)
+
+
+case("conv2d", convolved, conv2d)
+case("max_pool2d", pooled, pool2d(-math.inf, max))
+case("avg_pool2d", pooled, pool2d(0, lambda numbers: math.fsum(numbers) / len(numbers)))
+case("batch_norm", batch_normed, batch_norm)
+case("batch_norm(mean)", normed_by_constants, batch_norm)
+
 # -- what the properties do with a call --------------------------------------------------------------------------------
 
 

@@ -13,7 +13,8 @@ TOP = ["OPS", "GradientError", "KinkError", "Parameter", "RowGrad", "Tensor", "c
        "explain_lookup", "files", "load_table", "models", "nn", "no_grad", "ops", "optim", "param_count",
        "primitive", "seed", "text", "train", "vectors"]
 ROOMS = {
-    "nn": ["ALiBi", "BERTEmbedding", "Dropout", "Embedding", "EmbeddingBag", "GPTEmbedding", "GRU", "LSTM",
+    "nn": ["ALiBi", "AdaptiveAvgPool2d", "AvgPool2d", "BERTEmbedding", "BatchNorm2d", "Conv1d", "Conv2d", "Dropout",
+           "Embedding", "Flatten", "GELU", "MaxPool2d", "ReLU", "EmbeddingBag", "GPTEmbedding", "GRU", "LSTM",
            "LayerNorm", "LearnedPositionalEmbedding", "Linear", "MLP", "Module", "ModuleList", "MultiHeadAttention",
            "Parameter", "RMSNorm",
            "RelativePositionBias", "RotaryEmbedding", "Sequential", "SinusoidalPositionalEncoding",
@@ -40,14 +41,15 @@ ROOMS = {
                 "fuse_ranks", "kmeans", "link_ranks", "nearest", "pca", "pearson", "retrieval_scores", "row_norms",
                 "semantic_search", "spearman"],
     "train": ["Group", "History", "evaluate", "fit", "launch", "load_checkpoint", "save_checkpoint"],
-        "ops": ["abs", "add", "attention", "bce_with_logits", "broadcast_to", "cdist", "clip", "complex_multiply",
-            "concatenate", "cos", "cosine_similarity", "cross_entropy", "cumsum", "divide", "dropout", "einsum",
-            "embedding", "embedding_bag", "exp", "expand_dims", "expm1", "flip", "gelu", "getitem", "gru",
-            "l2_normalise", "layer_norm", "log", "log1p", "log_sigmoid", "log_softmax", "logsumexp", "lstm", "matmul",
-            "max", "maximum", "mean", "min", "minimum", "mse", "multiply", "negative", "pad", "power", "prod",
-            "project_rows", "relu", "reshape", "rms_norm", "rotate", "sigmoid", "sign", "silu", "sin", "softmax",
-            "softplus", "split", "sqrt", "squeeze", "stack", "subtract", "sum", "swapaxes", "take_along_axis", "tanh",
-            "transpose", "var", "vecdot", "where"],
+    "ops": ["abs", "adaptive_avg_pool2d", "add", "attention", "avg_pool2d", "batch_norm", "bce_with_logits",
+            "broadcast_to", "cdist", "clip", "complex_multiply", "concatenate", "conv1d", "conv2d", "cos",
+            "cosine_similarity", "cross_entropy", "cumsum", "divide", "dropout", "einsum", "embedding", "embedding_bag",
+            "exp", "expand_dims", "expm1", "flip", "gelu", "getitem", "gru", "l2_normalise", "layer_norm", "log",
+            "log1p", "log_sigmoid", "log_softmax", "logsumexp", "lstm", "matmul", "max", "max_pool2d", "maximum",
+            "mean", "min", "minimum", "mse", "multiply", "negative", "pad", "power", "prod", "project_rows", "relu",
+            "reshape", "rms_norm", "rotate", "sigmoid", "sign", "silu", "sin", "softmax", "softplus", "split", "sqrt",
+            "squeeze", "stack", "subtract", "sum", "swapaxes", "take_along_axis", "tanh", "transpose", "var", "vecdot",
+            "where"],
 }
 
 
@@ -89,6 +91,8 @@ def test_an_op_in_the_registry_is_the_op_in_ops():
 def test_signatures_that_the_contract_spells_out():
     parameters = {name: list(inspect.signature(getattr(te.ops, name)).parameters) for name in te.ops.__all__}
     assert parameters["sum"] == ["x", "axis", "keepdims"]
+    assert parameters["conv2d"] == ["x", "W", "b", "stride", "padding", "dilation", "groups"]
+    assert parameters["max_pool2d"] == ["x", "kernel_size", "stride", "padding"]
     assert parameters["reshape"] == ["x", "shape"]
     assert parameters["concatenate"] == ["xs", "axis"]
     assert parameters["embedding"] == ["W", "ids", "padding_idx", "max_norm", "norm_type", "scale_grad_by_freq",

@@ -89,7 +89,9 @@ def test_forward_equals_the_reference(name, data):
 
 @pytest.mark.parametrize(("names", "module", "constant"), [
     ("gelu", "core.machine", "BLOCK"), ("layer_norm", "core.machine", "BLOCK"),
-    ("embedding_bag", "core.machine", "BLOCK"), ("attention", "ops.attention", "SMALL")])
+    ("embedding_bag", "core.machine", "BLOCK"), ("attention", "ops.attention", "SMALL"),
+    ("conv2d", "ops.convolution", "PATCHES"), ("max_pool2d", "core.machine", "BLOCK"),
+    ("avg_pool2d", "core.machine", "BLOCK"), ("batch_norm", "core.machine", "BLOCK")])
 def test_pieces_and_products_of_real_sizes_give_the_same(monkeypatch, names, module, constant):
     """What is for large arrays, tried on small ones."""
     tried = 0
