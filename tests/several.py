@@ -85,6 +85,19 @@ def train_all(group):
 GRADIENTS = list(itertools.product(["none", "dense", "rows", "no rows"], repeat=3))
 
 
+def running_means(group):
+    """A step on 6 pictures: (those of this rank alone, of all ranks after the step, whether these are alike)."""
+    model = nn.Sequential(nn.BatchNorm2d(2, dtype=np.float64), nn.Flatten())
+    batch = (rng(0).normal(2, 3, (6, 2, 2, 2)),)
+    alone = nn.BatchNorm2d(2, dtype=np.float64)
+    alone(*group.part(batch))
+    fit(model, [batch], SGD(model.parameters(), lr=0.1), loss=lambda model, x: (model(x) ** 2).mean(), steps=1,
+        progress=False, group=group)
+    of_each, of_all = (np.stack([b.data for b in m.buffers()])[None] for m in (alone, model))
+    after = group.all_gather(of_all)
+    return group.all_gather(of_each), of_all[0], bool((after == after[0]).all())
+
+
 def gradient(kind, rank):
     """A gradient (V, D) of small integers, which every order of addition sums alike."""
     ids, rows = rng(rank).integers(V, size=20), rng(rank).integers(-9, 9, (20, D)).astype(np.float32)

@@ -1,5 +1,6 @@
 """Laws of modules: what they find inside themselves, their state, and each layer against its definition."""
 
+import inspect
 import re
 
 import numpy as np
@@ -42,8 +43,18 @@ LAYERS = {  # name: (how it is made, an input)
     "GPTEmbedding": (lambda **o: nn.GPTEmbedding(5, 3, 4, **o), np.array([[1, 1, 3], [3, 0, 1]])),
     "LayerNorm": (lambda rng=None, **o: nn.LayerNorm(4, **o), rng(1).normal(size=(3, 4))),
     "RMSNorm": (lambda rng=None, **o: nn.RMSNorm(4, **o), rng(1).normal(size=(3, 4))),
+    "BatchNorm2d": (lambda rng=None, **o: nn.BatchNorm2d(3, **o), rng(1).normal(size=(2, 3, 2, 2))),
+    "Conv2d": (lambda **o: nn.Conv2d(2, 4, (3, 2), stride=2, padding=1, groups=2, **o),
+               rng(1).normal(size=(2, 2, 4, 3))),
+    "Conv1d": (lambda **o: nn.Conv1d(2, 3, 3, dilation=2, bias=False, **o), rng(1).normal(size=(2, 2, 6))),
+    "MaxPool2d": (lambda rng=None, dtype=None: nn.MaxPool2d(2), rng(1).normal(size=(2, 3, 4, 5))),
+    "AvgPool2d": (lambda rng=None, dtype=None: nn.AvgPool2d(3, 1, 1), rng(1).normal(size=(2, 3, 4, 3))),
+    "AdaptiveAvgPool2d": (lambda rng=None, dtype=None: nn.AdaptiveAvgPool2d(2), rng(1).normal(size=(2, 3, 3, 5))),
+    "Flatten": (lambda rng=None, dtype=None: nn.Flatten(), rng(1).normal(size=(2, 3, 1, 2))),
+    "ReLU": (lambda rng=None, dtype=None: nn.ReLU(), rng(1).normal(size=(2, 3))),
+    "GELU": (lambda rng=None, dtype=None: nn.GELU("tanh"), rng(1).normal(size=(2, 3))),
 }
-DRAWN = [name for name in LAYERS if "Norm" not in name]
+DRAWN = [name for name, (make, _) in LAYERS.items() if "rng" not in inspect.signature(make).parameters]
 every_layer = pytest.mark.parametrize("name", LAYERS)
 
 
@@ -309,7 +320,7 @@ def test_numpys_own_random_state_is_not_touched():
 def test_empty_batches(name):
     make, x = LAYERS[name]
     layer = make(rng=rng())
-    y = layer(x[:0])
+    y = layer(te.Tensor(x[:0], requires_grad=not layer.parameters()))
     assert y.shape[0] == 0 and y.size == 0
     y.sum().backward()
     for p in layer.parameters():

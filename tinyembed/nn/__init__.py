@@ -1,13 +1,16 @@
 """Floor 3: Module and the layers, one idea a file."""
 
 from ..core import Parameter
+from .activation import GELU, ReLU
 from .attention import KeysAndValues, MultiHeadAttention
+from .batch_norm import BatchNorm2d
+from .convolution import AdaptiveAvgPool2d, AvgPool2d, Conv1d, Conv2d, Flatten, MaxPool2d
 from .dense import Dense
 from .dropout import Dropout
 from .embedding import Embedding
 from .embedding_bag import EmbeddingBag
 from .linear import Linear
-from .module import Module, ModuleList, Sequential
+from .module import Buffer, Module, ModuleList, Sequential
 from .norm import LayerNorm, RMSNorm
 from .pooling import Pooling
 from .positional import BERTEmbedding, GPTEmbedding, LearnedPositionalEmbedding, SinusoidalPositionalEncoding
@@ -15,7 +18,8 @@ from .recurrent import GRU, LSTM
 from .relative import ALiBi, RelativePositionBias, RotaryEmbedding
 from .transformer import ACTIVATIONS, MLP, TransformerBlock
 
-__all__ = ["ACTIVATIONS", "GRU", "LSTM", "MLP", "ALiBi", "BERTEmbedding", "Dense", "Dropout", "Embedding",
-           "EmbeddingBag", "GPTEmbedding", "KeysAndValues", "LayerNorm", "LearnedPositionalEmbedding", "Linear",
-           "Module", "ModuleList", "MultiHeadAttention", "Parameter", "Pooling", "RMSNorm", "RelativePositionBias",
+__all__ = ["ACTIVATIONS", "GELU", "GRU", "LSTM", "MLP", "ALiBi", "AdaptiveAvgPool2d", "AvgPool2d", "BERTEmbedding",
+           "BatchNorm2d", "Buffer", "Conv1d", "Conv2d", "Dense", "Dropout", "Embedding", "EmbeddingBag", "Flatten",
+           "GPTEmbedding", "KeysAndValues", "LayerNorm", "LearnedPositionalEmbedding", "Linear", "MaxPool2d", "Module",
+           "ModuleList", "MultiHeadAttention", "Parameter", "Pooling", "RMSNorm", "ReLU", "RelativePositionBias",
            "RotaryEmbedding", "Sequential", "SinusoidalPositionalEncoding", "TransformerBlock"]

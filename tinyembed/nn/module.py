@@ -16,6 +16,16 @@ def shape_of(x: Any) -> tuple[int, ...]:
     return x.shape if isinstance(x, Tensor) else np.shape(x)
 
 
+class Buffer(Parameter):
+    """An array that a module computes and keeps, such as a running mean: it is saved and loaded with the parameters,
+    and is none of them. No gradient reaches it, no optimiser gets it."""
+
+    __slots__ = ()
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(data, requires_grad=False)
+
+
 class Module:
     """Base of layers and models. Subclasses set attributes in `__init__` and define `forward`.
 
@@ -57,8 +67,8 @@ class Module:
                 seen.add(id(value))
                 yield name, value
 
-    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """(dotted name, parameter), each parameter once."""
+    def named_state(self) -> Iterator[tuple[str, Parameter]]:
+        """(dotted name, parameter or buffer), each once: what `state_dict` and checkpoints hold."""
         names = set()
         for name, x in self._walk():
             if isinstance(x, Parameter):
@@ -66,6 +76,14 @@ class Module:
                     raise ValueError(f"two parameters would be called {name!r}: keys of one dict differ only in type")
                 names.add(name)
                 yield name, x
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """(dotted name, parameter), each parameter once."""
+        return ((name, p) for name, p in self.named_state() if not isinstance(p, Buffer))
+
+    def buffers(self) -> list[Buffer]:
+        """The buffers: arrays that are state, and no parameters."""
+        return [p for _, p in self.named_state() if isinstance(p, Buffer)]
 
     def parameters(self) -> list[Parameter]:
         """The parameters, each once, in the order of their names' first appearance."""
@@ -113,12 +131,13 @@ class Module:
     # -- state ---------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Name -> a copy of the parameter's array; of a mapped table a `FileReference`, which says where it is."""
-        return {name: p.storage.reference() or p.data.copy() for name, p in self.named_parameters()}
+        """Name -> a copy of the array of each parameter and buffer; of a mapped table a `FileReference`, which says
+        where it is."""
+        return {name: p.storage.reference() or p.data.copy() for name, p in self.named_state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Set every parameter from arrays or tensors of the same names and shapes. A `FileReference` says that the
-        parameter is to be mapped from that file, as it must be already.
+        """Set every parameter and buffer from arrays or tensors of the same names and shapes. A `FileReference` says
+        that the parameter is to be mapped from that file, as it must be already.
 
         Raises ValueError naming all that is missing, unexpected or misshapen, and then has changed nothing.
 
@@ -127,7 +146,7 @@ class Module:
         Traceback (most recent call last):
         ValueError: state does not fit Linear(3 -> 2): missing bias; unexpected bais; weight is (3, 2), should be (2, 3)
         """
-        mine = dict(self.named_parameters())
+        mine = dict(self.named_state())
         arrays = {name: x.data if isinstance(x, Tensor) else x if isinstance(x, FileReference) else np.asarray(x)
                   for name, x in state.items()}
         wrong = [f"missing {name}" for name in mine if name not in arrays]

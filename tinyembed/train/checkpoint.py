@@ -83,7 +83,7 @@ def load_checkpoint(path: str | os.PathLike[str], model: Any = None, optimizer: 
 
 def write(path: str | os.PathLike[str], model: Any, optimizer: Optimizer | None, run: Any, about: Any) -> None:
     """`save_checkpoint`, with the state of a run besides."""
-    parameters = dict(model.named_parameters())
+    parameters = dict(model.named_state())
     names = {id(p): name for name, p in parameters.items()}
     state: Any = None
     if optimizer is not None:
@@ -114,7 +114,7 @@ def read(path: str | os.PathLike[str]) -> tuple[Any, str]:
 
 def check_model(path: Any, tree: Any, model: Any) -> None:
     """ValueError with all the ways in which the file's parameters are not the model's."""
-    mine, theirs = dict(model.named_parameters()), tree["model"]
+    mine, theirs = dict(model.named_state()), tree["model"]
     wrong = [f"missing {name}" for name in mine if name not in theirs]
     wrong += [f"unexpected {name}" for name in theirs if name not in mine]
     wrong += [f"{name} is {_title(theirs[name]['stored'])}, should be "
@@ -128,7 +128,7 @@ def put_back(path: Any, tree: Any, model: Any, optimizer: Optimizer | None, resu
     """Into the model and the optimiser, once all is found to fit. What is frozen is up to the program, as the model has
     it, but with `resume`."""
     check_model(path, tree, model)
-    mine, theirs, state = dict(model.named_parameters()), tree["model"], tree["optimizer"]
+    mine, theirs, state = dict(model.named_state()), tree["model"], tree["optimizer"]
     lazy: dict[str, Any] = {}
     if optimizer is not None:
         if state is None:

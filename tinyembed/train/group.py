@@ -147,6 +147,17 @@ class Group(Alone):
         self.interrupted = stop > 0
         return tuple(sums)
 
+    def average(self, arrays: Iterable[Parameter]) -> None:
+        """Make each of these tensors the mean over all ranks: buffers, which each rank computes from its own part of a
+        batch, so that they are alike in all."""
+        arrays = list(arrays)
+        if self.size == 1 or not arrays:
+            return
+        flat = np.concatenate([p.data.reshape(-1) for p in arrays], dtype=np.float64)
+        mean, at = reduce(add, [of_rank for of_rank, in self._exchange(flat)]) / self.size, 0
+        for p in arrays:
+            p.data, at = mean[at:at + p.size].reshape(p.shape), at + p.size
+
     def all_gather(self, x: Any) -> Array:
         """The arrays of all ranks, one behind the other along their first axis: the same in all, who all must call it.
 

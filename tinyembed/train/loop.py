@@ -49,7 +49,7 @@ def gradients(model: Any, batches: Iterable[Any], optimizer: Optimizer, loss: Lo
     model.zero_grad()
     optimizer.zero_grad()
     count = sum(map(examples_in, batches))
-    total = 0.0
+    total, before = 0.0, [(buffer, buffer.data) for buffer in model.buffers()]
     for part in group.parts(batches):
         value, n = _loss(model, loss, part), examples_in(part)
         total += value.item() * n
@@ -57,7 +57,13 @@ def gradients(model: Any, batches: Iterable[Any], optimizer: Optimizer, loss: Lo
             break  # the other ranks see it in the sum below
         (value if n == count else value * (n / count)).backward()
     total, = group.sum_gradients(optimizer.params, total)
-    _refuse_unless_finite(model, optimizer, total / max(count, 1), clip_norm)  # before anything has changed
+    try:
+        _refuse_unless_finite(model, optimizer, total / max(count, 1), clip_norm)  # before a parameter has changed
+    except FloatingPointError:
+        for buffer, data in before:
+            buffer.data = data
+        raise
+    group.average([buffer for buffer, _ in before])
     return total, count
 
 
@@ -87,6 +93,9 @@ class Alone:
     def sum_gradients(self, params: Iterable[Any], *numbers: float) -> tuple[float, ...]:
         """Make the gradient of each parameter the sum over all processes, and return that of each number."""
         return numbers
+
+    def average(self, arrays: Iterable[Any]) -> None:
+        """Make each of these tensors, buffers of the model, the mean over all processes."""
 
     def all_reduce(self, *numbers: float) -> tuple[float, ...]:
         """The sum of each number over all processes, which wait for each other here."""
@@ -170,7 +179,7 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
         file = RunFile(checkpoint, model, optimizer, data, history, mean, tracker, about, writes=group.rank == 0)
         if resume:
             file.resume()
-    group.check(model.parameters())  # and nobody goes on before all have read the file
+    group.check([p for _, p in model.named_state()])  # and nobody goes on before all have read the file
     if file is not None and not os.path.exists(file.path):
         file.save()  # what cannot be saved is better known now than in an hour
 

@@ -75,7 +75,7 @@ def refuse_larger(file: SafeTensors, wanted: int) -> None:
 def filled(model: Any, file: SafeTensors, found: Callable[[str], Array | None]) -> Any:
     """The model with its parameters set, in eval mode; or FormatError for what is missing or misshapen."""
     state: dict[str, Array] = {}
-    for name, p in model.named_parameters():
+    for name, p in model.named_state():
         x = found(name)
         if x is None or x.shape != p.shape:
             problem = "the file has no weights for it" if x is None else f"it is {x.shape} in the file"
