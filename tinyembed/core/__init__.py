@@ -1,5 +1,6 @@
 """Floor 0: row gradients, tensors, the backward walk, parameters and their storage, records, ids, randomness."""
 
+from .blas import products_in_halves
 from .ids import as_ids, as_integers, as_row
 from .machine import CORES, THREADS, blocks, fits_cache, in_halves, keep_freed_memory
 from .modes import debug_nan, enable_grad, mode, no_grad
@@ -13,6 +14,7 @@ from .version import __version__
 __all__ = ["CHUNK", "CORES", "OPS", "THREADS", "Array", "FileReference", "Op", "Parameter", "Record", "RowGrad",
            "Storage", "Tensor", "ValueAndVjp", "__version__", "as_ids", "as_integers", "as_row", "blocks", "debug_nan",
            "enable_grad", "fits_cache", "fresh_rng", "in_halves", "method", "mode", "no_grad", "norm", "primitive",
-           "restore_seed", "seed", "seed_state", "sum_dtype", "sum_rows", "sum_rows_by_id", "unique_inverse"]
+           "products_in_halves", "restore_seed", "seed", "seed_state", "sum_dtype", "sum_rows", "sum_rows_by_id",
+           "unique_inverse"]
 
 keep_freed_memory()  # of this process: a setting of the C library's, which `import tinyembed` makes (see the README)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core import Array, ValueAndVjp, primitive, sum_rows
-from .linalg import as_matrix, pieces
+from .linalg import pieces
 from .windows import channels_last, channels_second
 
 
@@ -30,43 +30,54 @@ def batch_norm(x: Array, weight: Array, bias: Array, mean: Array | None = None, 
             (mean is None) != (var is None):
         raise ValueError("it needs x (N, C, H, W), weight and bias (C), and either both of mean and var (C) or none")
     of_batch, pictures = mean is None, channels_last(x)
-    x2, y = as_matrix(pictures), np.empty(pictures.shape, x.dtype)  # (M, C)
-    M, C = max(len(x2), 1), x.shape[1]
+    N, H, W, C = pictures.shape
+    M, lines, y = max(N * H * W, 1), pictures.reshape(N * H, W * C), np.empty(pictures.shape, x.dtype)
     if mean is None or var is None:
-        mean, var = _moments(x2, M)
+        mean, var = _moments(lines, C, M)
         if seen is not None:
             seen(mean, var)
-    mean, scale = np.asarray(mean, x.dtype), (1 / np.sqrt(np.asarray(var) + eps)).astype(x.dtype)
-    for xs, ys in pieces(x2, as_matrix(y)):
-        np.subtract(xs, mean, out=ys)
-        ys *= scale * weight
-        ys += bias
+    scale = 1 / np.sqrt(np.asarray(var, np.float64) + eps)
+
+    def along(v: Any) -> Array:
+        """A number for each channel, W times: one long run beside a line of a picture."""
+        return np.tile(np.asarray(v, x.dtype), W)
+
+    centre, factor, shift = along(mean), along(scale * weight), along(bias)
+    for some, out in pieces(lines, y.reshape(lines.shape)):
+        np.subtract(some, centre, out=out)
+        out *= factor
+        out += shift
 
     def vjp(g: Array) -> tuple[Any, ...]:
-        g, gx = channels_last(g), np.empty(pictures.shape, x.dtype)
-        g2, along = as_matrix(g), np.zeros(C)
-        total = sum_rows(g2)
-        for xs, gs in pieces(x2, g2):
-            along += sum_rows(gs * (xs - mean))
-        along *= scale  # sum(g z)
-        for xs, gs, out in pieces(x2, g2, as_matrix(gx)):
+        g, gx = channels_last(g).reshape(lines.shape), np.empty(lines.shape, x.dtype)
+        of_bias, of_weight = _sum(g, C), np.zeros(C)
+        for some, gs in pieces(lines, g):
+            of_weight += _sum(gs * (some - centre), C) * scale  # sum(g z)
+        mean_of_g, mean_of_gz = along(of_bias / M), along(of_weight * scale / M)
+        for some, gs, out in pieces(lines, g, gx):
             if of_batch:
-                np.subtract(xs, mean, out=out)
-                out *= (-along / M).astype(x.dtype) * scale
+                np.subtract(centre, some, out=out)
+                out *= mean_of_gz
                 out += gs
-                out -= (total / M).astype(x.dtype)
-                out *= scale * weight
+                out -= mean_of_g
+                out *= factor
             else:
-                np.multiply(gs, scale * weight, out=out)
-        return channels_second(gx), along, total
+                np.multiply(gs, factor, out=out)
+        return channels_second(gx.reshape(pictures.shape)), of_weight, of_bias
 
     return channels_second(y), vjp
 
 
-def _moments(x: Array, M: int) -> tuple[Array, Array]:
-    """Mean and variance of each column of x (M, C), in two passes: from E(x^2) - mean^2 few digits would be left."""
-    mean, squares = (sum_rows(x) / M).astype(x.dtype), np.zeros(x.shape[1])
-    for xs, in pieces(x):
-        d = xs - mean
-        squares += sum_rows(d * d)
-    return mean, (squares / M).astype(x.dtype)
+def _moments(lines: Array, C: int, M: int) -> tuple[Array, Array]:
+    """Mean and variance of each channel, in two passes: from E(x^2) - mean^2 few digits would be left."""
+    mean, squares = (_sum(lines, C) / M).astype(lines.dtype), np.zeros(C)
+    centre = np.tile(mean, lines.shape[1] // max(C, 1))
+    for some, in pieces(lines):
+        d = some - centre
+        squares += _sum(d * d, C)
+    return mean, (squares / M).astype(lines.dtype)
+
+
+def _sum(lines: Array, C: int) -> Array:
+    """The sum of each channel over lines (n, W C)."""
+    return sum_rows(lines).reshape(lines.shape[1] // max(C, 1), C).sum(0, dtype=np.float64)

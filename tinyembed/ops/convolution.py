@@ -1,4 +1,4 @@
-"""Convolution as a matrix product: each window of a picture is a row of numbers, a patch, and each kernel a column.
+"""Convolution as a matrix product: each window of a picture is a row of numbers, a patch, and so is each kernel.
 
 It is a lookup once more. Which numbers a patch holds is known from its place, so patches are a strided view of the
 picture; to be multiplied they are copied, some of them at a time, into a block that fits the processor's cache.
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Tensor, ValueAndVjp, blocks, method, primitive, sum_rows
+from ..core import Array, Tensor, ValueAndVjp, blocks, method, primitive, products_in_halves, sum_rows
 from .linalg import as_matrix
 from .shape import expand_dims, squeeze
 from .windows import Pair, Windows, channels_last, channels_second
@@ -29,9 +29,9 @@ def conv2d(x: Array, W: Array, b: Array | None = None, stride: Pair = 1, padding
 
         x (N, C, H, W), W (D, C / groups, kh, kw), b (D) -> (N, D, OH, OW),  OH = (H + 2p - e (kh - 1) - 1) // s + 1
 
-    As a product it is y = patches K + b, patches (N OH OW, kh kw C) and K the kernels as columns. So gradients are
-    dK = patches^T g, dpatches = g K^T (each of its numbers added where it was looked up), db = sum(g). Of the patches
-    one block is there at a time, and backward makes them again.
+    As a product it is y = patches K^T + b, patches (N OH OW, kh kw C) and K (D, kh kw C). So gradients are those of
+    `linear`, dK = g^T patches, dpatches = g K (each of its numbers added where it was looked up), db = sum(g). One
+    block of the patches is there at a time, and backward makes them again.
     Raises ValueError for shapes that do not go together, TypeError for integers.          (LeCun et al. 1989)
 
     >>> x = np.arange(9.0).reshape(1, 1, 3, 3)
@@ -40,18 +40,35 @@ def conv2d(x: Array, W: Array, b: Array | None = None, stride: Pair = 1, padding
     """
     _check(x, W, b, groups)
     at = Windows(x.shape[2:], W.shape[2:], stride, padding, dilation)
-    pictures, K = channels_last(x), _as_columns(W, groups)
+    pictures, K = channels_last(x), _as_rows(W, groups)
     y = np.empty((len(x), *at.out, len(W)), np.result_type(x, W))
-    for images, rows, patches in _patches(pictures, at, groups):
-        np.matmul(patches, K, out=_in_groups(y[images, rows], groups))
-        if b is not None:
-            y[images, rows] += b
+    line = 0 if b is None else np.tile(b, (at.out[1], 1))  # a long run to add, not many short ones
+    cost = y.size * K.shape[2]  # in bytes that one would pass over in that time: a multiplication, one
+
+    def forward(start: int, stop: int) -> None:
+        for images, rows, patches in _patches(pictures[start:stop], at, K):
+            part = y[start:stop][images, rows]
+            np.matmul(patches, K.transpose(0, 2, 1), out=_in_groups(part, groups))
+            if b is not None:
+                part += line
+
+    products_in_halves(forward, len(x), cost)
 
     def vjp(g: Array) -> tuple[Any, ...]:
         g = channels_last(g)
-        return (lambda: channels_second(_of_pictures(g, K, pictures.shape, at)),
-                lambda: _as_kernels(_of_kernels(g, pictures, at, K), W.shape),
-                None if b is None else lambda: sum_rows(as_matrix(g)))
+
+        def of_pictures() -> Array:
+            gx = np.empty(pictures.shape, g.dtype)
+            products_in_halves(lambda start, stop: _scatter(g[start:stop], K, at, gx[start:stop]), len(x), cost)
+            return channels_second(gx)
+
+        def of_kernels() -> Array:
+            halves: dict[int, Array] = {}
+            products_in_halves(lambda start, stop: halves.update(
+                {start: _of_rows(g[start:stop], pictures[start:stop], at, K)}), len(x), cost)
+            return _as_kernels(np.sum([halves[start] for start in sorted(halves)], 0), W.shape)
+
+        return of_pictures, of_kernels, None if b is None else lambda: sum_rows(as_matrix(g))
 
     return channels_second(y), vjp
 
@@ -75,16 +92,16 @@ def _check(x: Array, W: Array, b: Array | None, groups: int) -> None:
                          "(D, C / groups, kh, kw), and groups divides C and D")
 
 
-def _as_columns(W: Array, groups: int) -> Array:
-    """(D, C / G, kh, kw) -> (G, kh kw C / G, D / G)"""
+def _as_rows(W: Array, groups: int) -> Array:
+    """(D, C / G, kh, kw) -> (G, D / G, kh kw C / G)"""
     D, c, kh, kw = W.shape
-    return W.reshape(groups, D // groups, c, kh, kw).transpose(0, 3, 4, 2, 1).reshape(groups, kh * kw * c, D // groups)
+    return W.reshape(D, c, kh * kw).transpose(0, 2, 1).reshape(groups, D // groups, kh * kw * c)
 
 
 def _as_kernels(K: Array, shape: tuple[int, ...]) -> Array:
-    """`_as_columns` undone."""
+    """`_as_rows` undone."""
     D, c, kh, kw = shape
-    return K.reshape(len(K), kh, kw, c, D // len(K)).transpose(0, 4, 3, 1, 2).reshape(shape)
+    return K.reshape(D, kh * kw, c).transpose(0, 2, 1).reshape(shape)
 
 
 def _in_groups(y: Array, groups: int) -> Array:
@@ -93,18 +110,19 @@ def _in_groups(y: Array, groups: int) -> Array:
     return y.reshape(n * r * OW, groups, D // groups).transpose(1, 0, 2)
 
 
-def _blocks(N: int, C: int, at: Windows) -> Iterator[tuple[slice, list[slice]]]:
-    """Some pictures at a time, and of these some rows of windows at a time, so that their patches are a block."""
-    width = at.out[1] * at.kernel[0] * at.kernel[1] * C
-    rows = list(blocks(at.out[0], width, PATCHES))
-    return ((images, rows) for images in blocks(N, at.out[0] * width, PATCHES))
+def _blocks(N: int, at: Windows, K: Array) -> Iterator[tuple[slice, list[slice]]]:
+    """Some pictures at a time, and of these some rows of windows at a time, so that their patches are a block. It is as
+    large as the kernels at least, since each product goes over all of them."""
+    width, entries = at.out[1] * len(K) * K.shape[2], max(PATCHES, K.size)
+    rows = list(blocks(at.out[0], width, entries))
+    return ((images, rows) for images in blocks(N, at.out[0] * width, entries))
 
 
-def _patches(pictures: Array, at: Windows, groups: int) -> Iterator[tuple[slice, slice, Array]]:
+def _patches(pictures: Array, at: Windows, K: Array) -> Iterator[tuple[slice, slice, Array]]:
     """(pictures, rows of windows, their patches (G, n r OW, kh kw C / G)), a block at a time."""
     N, _, _, C = pictures.shape
-    OW, (kh, kw) = at.out[1], at.kernel
-    for images, lines in _blocks(N, C, at):
+    OW, (kh, kw), groups = at.out[1], at.kernel, len(K)
+    for images, lines in _blocks(N, at, K):
         windows = at.view(at.padded(pictures[images]))
         for rows in lines:
             some = windows[:, rows]
@@ -113,26 +131,26 @@ def _patches(pictures: Array, at: Windows, groups: int) -> Iterator[tuple[slice,
             yield images, rows, some.reshape(groups, n * r * OW, kh * kw * C // groups)  # here they are copied
 
 
-def _of_kernels(g: Array, pictures: Array, at: Windows, K: Array) -> Array:
-    """dL/dK = patches^T g"""
+def _of_rows(g: Array, pictures: Array, at: Windows, K: Array) -> Array:
+    """dL/dK = g^T patches"""
     gK = np.zeros(K.shape, g.dtype)
-    for images, rows, patches in _patches(pictures, at, len(K)):
-        gK += np.matmul(patches.transpose(0, 2, 1), _in_groups(g[images, rows], len(K)))
+    for images, rows, patches in _patches(pictures, at, K):
+        gK += np.matmul(_in_groups(g[images, rows], len(K)).transpose(0, 2, 1), patches)
     return gK
 
 
-def _of_pictures(g: Array, K: Array, shape: tuple[int, ...], at: Windows) -> Array:
-    """dL/dx: that of the patches is g K^T, and each of its numbers goes back to where it was looked up."""
-    (N, _, _, C), (kh, kw) = shape, at.kernel
-    gx, groups, back = np.empty(shape, g.dtype), len(K), K.transpose(0, 2, 1)
-    for images, lines in _blocks(N, C, at):
+def _scatter(g: Array, K: Array, at: Windows, gx: Array) -> None:
+    """dL/dx into gx: that of the patches is g K, and each of its numbers goes back to where it was looked up. Those
+    of one place within the kernel are one product, so that they lie together when they are added."""
+    (N, _, _, C), groups, size = gx.shape, len(K), at.kernel[0] * at.kernel[1]
+    of_place = K.reshape(groups, K.shape[1], size, C // groups).transpose(0, 2, 1, 3)  # (G, kh kw, D / G, C / G)
+    for images, lines in _blocks(N, at, K):
         full = at.room(len(gx[images]), C, g.dtype)
         grouped = full.reshape(*full.shape[:3], groups, C // groups)
         for rows in lines:
             some = g[images, rows]
-            patches = np.matmul(_in_groups(some, groups), back)
-            patches = patches.reshape(groups, *some.shape[:3], kh, kw, C // groups).transpose(4, 5, 1, 2, 3, 0, 6)
-            for i, j, part in at.places(rows):
-                grouped[part] += patches[i, j]
+            found = np.matmul(_in_groups(some, groups)[:, None], of_place)
+            found = found.reshape(groups, size, *some.shape[:3], C // groups).transpose(1, 2, 3, 4, 0, 5)
+            for numbers, part in zip(found, at.places(rows)):
+                grouped[part] += numbers
         gx[images] = at.cropped(full)
-    return gx

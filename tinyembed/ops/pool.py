@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Tensor, ValueAndVjp, blocks, method, primitive
+from ..core import Array, Tensor, ValueAndVjp, blocks, in_halves, method, primitive
 from .linalg import einsum
 from .windows import Pair, Windows, channels_last, channels_second, pair
 
@@ -24,25 +24,38 @@ def max_pool2d(x: Array, kernel_size: Pair, stride: Pair | None = None, padding:
     [[[[5.0, 7.0], [13.0, 15.0]]]]
     """
     at = _windows(x, kernel_size, stride, padding)
-    pictures, rows = channels_last(x), slice(0, at.out[0])
-    (N, H, W, C), lowest = pictures.shape, -np.inf
+    pictures, rows, size = channels_last(x), slice(0, at.out[0]), at.kernel[0] * at.kernel[1]
+    (N, H, W, C), apart = pictures.shape, all(s >= k for s, k in zip(at.stride, at.kernel))
     y = np.empty((N, *at.out, C), x.dtype)
-    for some in blocks(N, H * W * C):
-        padded = at.padded(pictures[some], lowest)
-        y[some] = lowest
-        for _, _, part in at.places(rows):
-            np.maximum(y[some], padded[part], out=y[some])
+
+    def forward(start: int, stop: int) -> None:
+        for some in blocks(stop - start, H * W * C):
+            out, padded = y[start:stop][some], at.padded(pictures[start:stop][some], -np.inf)
+            first, *others = [padded[part] for part in at.places(rows)]
+            out[...] = first
+            for other in others:
+                np.maximum(out, other, out=out)
+
+    in_halves(forward, N, x.nbytes * size)
 
     def vjp(g: Array) -> tuple[Any, ...]:
         g, gx = channels_last(g), np.empty(pictures.shape, x.dtype)
-        for some in blocks(N, H * W * C):
-            padded = at.padded(pictures[some], lowest)
-            full = at.room(len(padded), C, x.dtype)
-            hits = [np.equal(padded[part], y[some]) for _, _, part in at.places(rows)]
-            share = g[some] / np.maximum(sum(hit.astype(np.int32) for hit in hits), 1)
-            for hit, (_, _, part) in zip(hits, at.places(rows)):
-                full[part] += share * hit
-            gx[some] = at.cropped(full)
+
+        def backward(start: int, stop: int) -> None:
+            for some in blocks(stop - start, H * W * C):
+                padded = at.padded(pictures[start:stop][some], -np.inf)
+                full = at.room(len(padded), C, x.dtype)
+                hits = [np.equal(padded[part], y[start:stop][some]) for part in at.places(rows)]
+                count = sum(hit.astype(np.uint8 if size < 256 else np.int64) for hit in hits)
+                share = g[start:stop][some] / np.maximum(count, 1).astype(x.dtype)  # a NaN is equal to nothing
+                for hit, part in zip(hits, at.places(rows)):
+                    if apart:
+                        np.multiply(share, hit, out=full[part])
+                    else:
+                        full[part] += share * hit
+                gx[start:stop][some] = at.cropped(full)
+
+        in_halves(backward, N, x.nbytes * size)
         return (channels_second(gx),)
 
     return channels_second(y), vjp
@@ -63,7 +76,7 @@ def avg_pool2d(x: Array, kernel_size: Pair, stride: Pair | None = None, padding:
     y = np.zeros((N, *at.out, C), x.dtype)
     for some in blocks(N, H * W * C):
         padded = at.padded(pictures[some])
-        for _, _, part in at.places(rows):
+        for part in at.places(rows):
             y[some] += padded[part]
         y[some] /= n
 
@@ -71,7 +84,7 @@ def avg_pool2d(x: Array, kernel_size: Pair, stride: Pair | None = None, padding:
         g, gx = channels_last(g), np.empty(pictures.shape, x.dtype)
         for some in blocks(N, H * W * C):
             share, full = g[some] / n, at.room(len(gx[some]), C, x.dtype)
-            for _, _, part in at.places(rows):
+            for part in at.places(rows):
                 full[part] += share
             gx[some] = at.cropped(full)
         return (channels_second(gx),)

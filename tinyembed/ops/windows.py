@@ -92,11 +92,11 @@ class Windows:
         return np.lib.stride_tricks.as_strided(x, (len(x), OH, OW, kh, kw, x.shape[3]),
                                                (n, s * h, t * w, d * h, e * w, c), writeable=False)
 
-    def places(self, rows: slice) -> Iterator[tuple[int, int, tuple[slice, ...]]]:
-        """For each place (i, j) within the kernel, which part of the padded pictures stands there in all windows of
-        these rows of windows."""
+    def places(self, rows: slice) -> Iterator[tuple[slice, ...]]:
+        """For each place within the kernel, line by line, which part of the padded pictures stands there in all windows
+        of these rows of windows."""
         OW, (kh, kw), (s, t), (d, e) = self.out[1], self.kernel, self.stride, self.dilation
         for i in range(kh):
             for j in range(kw):
-                yield i, j, (slice(None), slice(i * d + s * rows.start, i * d + s * (rows.stop - 1) + 1, s),
-                             slice(j * e, j * e + t * (OW - 1) + 1, t))
+                yield (slice(None), slice(i * d + s * rows.start, i * d + s * (rows.stop - 1) + 1, s),
+                       slice(j * e, j * e + t * (OW - 1) + 1, t))

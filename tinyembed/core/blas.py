@@ -1,0 +1,74 @@
+"""Matrix products in two threads of ours, with one of the BLAS's in each.
+
+Left to itself, BLAS divides each product between its threads, and they wait for each other at the end of each; what
+lies between two products has one thread. Where a long computation falls into two parts that have nothing to do with
+each other, such as two halves of a batch of pictures, it is better to divide that.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from .machine import in_halves
+
+NAMES = ("scipy_openblas_{}_num_threads64_", "scipy_openblas_{}_num_threads", "openblas_{}_num_threads64_",
+         "openblas_{}_num_threads")  # as wheels of NumPy, and distributions, call the functions
+_lock, _within, _before = threading.Lock(), 0, 0
+
+
+def products_in_halves(work: Callable[[int, int], object], n: int, nbytes: int) -> None:
+    """`in_halves` for work with matrix products in it: while there are two threads, BLAS takes one for each product.
+
+    Where the BLAS is not OpenBLAS, or cannot be found, it keeps its threads: slower, with the same results.
+    """
+    def part(start: int, stop: int) -> None:
+        with one_blas_thread() if stop - start < n else nullcontext():
+            work(start, stop)
+
+    in_halves(part, n, nbytes)
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Within, in all threads of this process, OpenBLAS takes one thread; after the last one has left, as many as
+    before."""
+    global _within, _before
+    found = _openblas()
+    if found is None:
+        yield
+        return
+    get, put = found
+    with _lock:
+        if not _within:
+            _before = get()
+            put(1)
+        _within += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _within -= 1
+            if not _within:
+                put(_before)
+
+
+@functools.cache
+def _openblas() -> tuple[Any, Any] | None:
+    """OpenBLAS's functions that tell and set its number of threads, from the library that NumPy has loaded."""
+    try:
+        lines = Path("/proc/self/maps").read_text().splitlines()
+    except OSError:
+        return None
+    paths = {line.split(maxsplit=5)[-1] for line in lines if "openblas" in line}
+    for path in sorted(paths, key=lambda path: "numpy" not in path):  # SciPy brings another one
+        library = ctypes.CDLL(path)
+        for name in NAMES:
+            if hasattr(library, name.format("set")):
+                return getattr(library, name.format("get")), getattr(library, name.format("set"))
+    return None
