@@ -313,6 +313,20 @@ RotatE: 100% of the clock's 48 facts
   four hours later  turns by [4 4 4 4] hours
   opposite          turns by [6 0 0 6] hours
 """,
+    "20_a_convolution_is_a_lookup_of_patches.py": """\
+the first window, and the last, look up [0 1 4 5] and [10 11 14 15]
+the product of patches and kernel is conv2d: True
+how often each pixel was looked up:
+[[1 2 2 1]
+ [2 4 4 2]
+ [2 4 4 2]
+ [1 2 2 1]]
+rows that the lookup sends back: 36 for 16 pixels
+added up, they are conv2d's gradient: True
+
+one number for each pixel         194 parameters; share of bars told right: on the left 0.8, on the right 0.4
+kernels, and the maximum of each   50 parameters; share of bars told right: on the left 1.0, on the right 1.0
+""",
 }
 
 

@@ -145,12 +145,11 @@ def _scatter(g: Array, K: Array, at: Windows, gx: Array) -> None:
     (N, _, _, C), groups, size = gx.shape, len(K), at.kernel[0] * at.kernel[1]
     of_place = K.reshape(groups, K.shape[1], size, C // groups).transpose(0, 2, 1, 3)  # (G, kh kw, D / G, C / G)
     for images, lines in _blocks(N, at, K):
-        full = at.room(len(gx[images]), C, g.dtype)
-        grouped = full.reshape(*full.shape[:3], groups, C // groups)
-        for rows in lines:
-            some = g[images, rows]
-            found = np.matmul(_in_groups(some, groups)[:, None], of_place)
-            found = found.reshape(groups, size, *some.shape[:3], C // groups).transpose(1, 2, 3, 4, 0, 5)
-            for numbers, part in zip(found, at.places(rows)):
-                grouped[part] += numbers
-        gx[images] = at.cropped(full)
+        with at.collecting(gx[images]) as full:
+            full = full.reshape(*full.shape[:3], groups, C // groups)
+            for rows in lines:
+                some = g[images, rows]
+                found = np.matmul(_in_groups(some, groups)[:, None], of_place)
+                found = found.reshape(groups, size, *some.shape[:3], C // groups).transpose(1, 2, 3, 4, 0, 5)
+                for numbers, part in zip(found, at.places(rows)):
+                    full[part] += numbers

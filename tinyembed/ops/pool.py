@@ -44,16 +44,15 @@ def max_pool2d(x: Array, kernel_size: Pair, stride: Pair | None = None, padding:
         def backward(start: int, stop: int) -> None:
             for some in blocks(stop - start, H * W * C):
                 padded = at.padded(pictures[start:stop][some], -np.inf)
-                full = at.room(len(padded), C, x.dtype)
                 hits = [np.equal(padded[part], y[start:stop][some]) for part in at.places(rows)]
                 count = sum(hit.astype(np.uint8 if size < 256 else np.int64) for hit in hits)
                 share = g[start:stop][some] / np.maximum(count, 1).astype(x.dtype)  # a NaN is equal to nothing
-                for hit, part in zip(hits, at.places(rows)):
-                    if apart:
-                        np.multiply(share, hit, out=full[part])
-                    else:
-                        full[part] += share * hit
-                gx[start:stop][some] = at.cropped(full)
+                with at.collecting(gx[start:stop][some]) as full:
+                    for hit, part in zip(hits, at.places(rows)):
+                        if apart:  # no number is in two windows
+                            np.multiply(share, hit, out=full[part])
+                        else:
+                            full[part] += share * hit
 
         in_halves(backward, N, x.nbytes * size)
         return (channels_second(gx),)
@@ -83,10 +82,10 @@ def avg_pool2d(x: Array, kernel_size: Pair, stride: Pair | None = None, padding:
     def vjp(g: Array) -> tuple[Any, ...]:
         g, gx = channels_last(g), np.empty(pictures.shape, x.dtype)
         for some in blocks(N, H * W * C):
-            share, full = g[some] / n, at.room(len(gx[some]), C, x.dtype)
-            for part in at.places(rows):
-                full[part] += share
-            gx[some] = at.cropped(full)
+            share = g[some] / n
+            with at.collecting(gx[some]) as full:
+                for part in at.places(rows):
+                    full[part] += share
         return (channels_second(gx),)
 
     return channels_second(y), vjp

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -76,13 +77,25 @@ class Windows:
         if self.padding == (0, 0):
             return x
         out = self.room(len(x), x.shape[3], x.dtype, fill)
-        self.cropped(out)[...] = x
+        self.inside(out)[...] = x
         return out
 
-    def cropped(self, x: Array) -> Array:
-        """`padded` undone: a view without the padding."""
+    def inside(self, x: Array) -> Array:
+        """Padded pictures without their padding, a view."""
         (p, q), (H, W) = self.padding, self.size
         return x[:, p:p + H, q:q + W]
+
+    @contextmanager
+    def collecting(self, gx: Array) -> Iterator[Array]:
+        """Padded pictures of zeros, to which one adds what comes back to each number; after it, gx (N, H, W, C) is what
+        stands in them inside the padding."""
+        if self.padding == (0, 0):
+            gx[...] = 0
+            yield gx
+        else:
+            full = self.room(len(gx), gx.shape[3], gx.dtype)
+            yield full
+            gx[...] = self.inside(full)
 
     def view(self, x: Array) -> Array:
         """All windows of padded pictures: (N, OH, OW, kh, kw, C), a view in which each number stands as often as
