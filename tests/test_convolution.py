@@ -10,6 +10,7 @@ from several import running_means
 
 import tinyembed as te
 from tinyembed import nn, ops
+from tinyembed.core import blas, machine
 from tinyembed.train import launch
 
 
@@ -170,6 +171,44 @@ def test_memory_is_bounded_by_a_block(name):
         tracemalloc.stop()
     size = x.data.nbytes  # y, g, its gradient, x in the other order: a few of it each
     assert peak < 6 * size, peak / size
+
+
+def test_two_threads_compute_what_one_does():
+    x, W, b = (rng(i).normal(size=shape) for i, shape in enumerate([(3, 4, 6, 5), (6, 2, 3, 2), (6,)]))
+    found = []
+    for two in (False, True):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(machine, "TWO", two)
+            patch.setattr(machine, "LARGE", 0)
+            leaves = [te.Tensor(a, requires_grad=True) for a in (x, W, b)]
+            y = ops.max_pool2d(ops.conv2d(*leaves, padding=1, groups=2), 3, 2, 1)
+            y.backward(rng(5).normal(size=y.shape))
+            found.append([y.data, *[leaf.grad for leaf in leaves]])
+    for one, two in zip(*found):
+        np.testing.assert_allclose(one, two, rtol=1e-13, atol=1e-13)
+
+
+def test_blas_has_one_thread_while_two_threads_multiply_and_its_own_again_after_an_error(monkeypatch):
+    if blas._openblas() is None:
+        pytest.skip("NumPy's BLAS is not OpenBLAS")
+    get, put = blas._openblas()
+    monkeypatch.setattr(machine, "TWO", True)
+    before, seen = get(), []
+
+    def work(start, stop):
+        seen.append(get())
+        if start:
+            raise ZeroDivisionError
+
+    put(2)
+    try:
+        with pytest.raises(ZeroDivisionError):
+            blas.products_in_halves(work, 2, machine.LARGE)
+        assert seen == [1, 1] and get() == 2
+        blas.products_in_halves(work, 2, 0)  # too little for two: one call, with all of BLAS's threads
+        assert seen == [1, 1, 2]
+    finally:
+        put(before)
 
 
 # -- buffers -----------------------------------------------------------------------------------------------------------
