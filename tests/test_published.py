@@ -127,7 +127,7 @@ def test_a_head_of_its_own_is_read(tmp_path):
 
 @dtypes
 @pytest.mark.parametrize("tied", [True, False])
-@pytest.mark.parametrize("activation", ["gelu_tanh", "gelu", "relu", "silu"])
+@pytest.mark.parametrize("activation", ["gelu_tanh", "gelu", "quick_gelu", "relu", "silu"])
 def test_what_was_saved_is_read_to_the_byte(tmp_path, dtype, tied, activation):
     model = GPT(GPTConfig(V, T, L, H, D, 0.1, tied=tied, activation=activation), dtype=dtype)
     save_gpt(tmp_path, model)

@@ -57,7 +57,7 @@ def test_a_block_and_its_gradients_equal_torchs_layer(norm_first, activation, T,
         np.testing.assert_allclose(p.grad, gradients[their_name(name)], **CLOSE[dtype])
 
 
-@pytest.mark.parametrize("activation", ["gelu", "gelu_tanh", "relu", "silu"])
+@pytest.mark.parametrize("activation", ["gelu", "gelu_tanh", "quick_gelu", "relu", "silu"])
 @pytest.mark.parametrize("gated", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
 def test_an_mlp_is_its_formula(activation, gated, bias):
@@ -66,7 +66,7 @@ def test_an_mlp_is_its_formula(activation, gated, bias):
     erf = np.vectorize(math.erf)
     a = {"gelu": lambda z: z * (1 + erf(z / root)) / 2, "relu": lambda z: np.maximum(z, 0),
          "gelu_tanh": lambda z: z * (1 + np.tanh(tanh * (z + 0.044715 * z ** 3))) / 2,
-         "silu": lambda z: z / (1 + np.exp(-z))}[activation]
+         "silu": lambda z: z / (1 + np.exp(-z)), "quick_gelu": lambda z: z / (1 + np.exp(-1.702 * z))}[activation]
 
     def through(layer, z):
         return z @ layer.weight.data.T + (layer.bias.data if bias else 0)
@@ -104,7 +104,7 @@ def test_dropout_is_in_three_places_in_training_only():
 
 
 def test_bad_input():
-    with pytest.raises(ValueError, match="activation is one of gelu, gelu_tanh, relu, silu, not 'swish'"):
+    with pytest.raises(ValueError, match="activation is one of gelu, gelu_tanh, quick_gelu, relu, silu, not 'swish'"):
         MLP(4, 4, "swish")
     with pytest.raises(ValueError, match=r"takes x .*8\), got \(2, 3, 7\)"):
         block()(te.Tensor(np.zeros((2, 3, 7))))

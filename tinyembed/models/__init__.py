@@ -20,11 +20,12 @@ from .relations import ComplEx, DistMult, RotatE, TransE, TripleModel
 from .sentence import PairClassifier, SentenceEncoder
 from .sif import sif
 from .towers import Tower, TwoTowers
+from .vision import PictureModel, ViT, ViTConfig
 from .word2vec import Word2Vec
 
 __all__ = ["BERT", "BPR", "GPT", "LINE", "BERTConfig", "Bigram", "ComplEx", "DeepWalk", "DistMult", "Doc2Vec",
            "Encoder", "FastText", "GPTConfig", "GloVe", "ItemToVec", "LSTMModel", "LanguageModel",
-           "MatrixFactorisation", "NeuralNGram", "Node2Vec", "NodeModel", "PairClassifier", "Recommender", "RotatE",
-           "SentenceEncoder", "StaticEmbedding", "TaggedDocument", "TokenLSTM", "Tower", "TransE", "TripleModel",
-           "TwoTowers", "Word2Vec", "load_bert", "load_gpt", "logistic_loss", "margin_loss", "mask_tokens",
-           "save_bert", "save_gpt", "sif"]
+           "MatrixFactorisation", "NeuralNGram", "Node2Vec", "NodeModel", "PairClassifier", "PictureModel",
+           "Recommender", "RotatE", "SentenceEncoder", "StaticEmbedding", "TaggedDocument", "TokenLSTM", "Tower",
+           "TransE", "TripleModel", "TwoTowers", "ViT", "ViTConfig", "Word2Vec", "load_bert", "load_gpt",
+           "logistic_loss", "margin_loss", "mask_tokens", "save_bert", "save_gpt", "sif"]

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..core import Tensor, fresh_rng
-from ..ops import gelu, relu, silu
+from ..ops import gelu, relu, sigmoid, silu
 from .attention import KeysAndValues, MultiHeadAttention
 from .dropout import Dropout
 from .linear import Linear
 from .module import Module
 from .norm import LayerNorm
 
-ACTIVATIONS = {"gelu": gelu, "gelu_tanh": lambda x: gelu(x, "tanh"), "relu": relu, "silu": silu}
+ACTIVATIONS: dict[str, Callable[[Any], Tensor]] = {
+    "gelu": gelu, "gelu_tanh": lambda x: gelu(x, "tanh"), "quick_gelu": lambda x: x * sigmoid(1.702 * x),
+    "relu": relu, "silu": silu}
 
 
 class MLP(Module):
     """y = W_2 a(W_1 x + b_1) + b_2, a network of one hidden layer at each position          x (…, D) -> y (…, D)
 
-    activation  "gelu" (BERT), "gelu_tanh" (GPT-2), "relu" (the original Transformer), "silu"
+    activation  "gelu" (BERT), "gelu_tanh" (GPT-2), "quick_gelu" (CLIP: x sigmoid(1.702 x), near gelu), "relu" (the
+                original Transformer), "silu"
     gated       y = W_2 (a(W_1 x + b_1) * (W_3 x + b_3)) + b_2; with "silu" it is the SwiGLU of Llama and Qwen
     (Shazeer 2020, "GLU variants improve Transformer")
 

@@ -15,8 +15,8 @@ from ...core import Array
 from ...files import FormatError, SafeTensors, read_json, short
 from ...nn import Module
 
-ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu", "relu": "relu",
-               "silu": "silu"}
+ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu",
+               "quick_gelu": "quick_gelu", "relu": "relu", "silu": "silu"}
 
 
 def read_config(path: str, missing: FormatError) -> dict[str, Any]:
