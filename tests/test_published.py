@@ -292,7 +292,7 @@ def test_each_missing_or_misshapen_tensor_is_named(tmp_path, kind):
 @pytest.mark.parametrize("settings", [
     {"vocab_size": "13"}, {"vocab_size": 0}, {"vocab_size": True}, {"n_layer": -1, "num_hidden_layers": -1},
     {"n_embd": 7, "hidden_size": 7}, {"n_embd": None, "hidden_size": None}, {"n_head": 3, "num_attention_heads": 3},
-    {"activation_function": "swish", "hidden_act": "swish"}, {"activation_function": [], "hidden_act": []},
+    {"activation_function": "mish", "hidden_act": "mish"}, {"activation_function": [], "hidden_act": []},
     {"layer_norm_epsilon": 1e-3, "layer_norm_eps": "small"}, {"n_inner": 7, "intermediate_size": 1.5},
     {"scale_attn_by_inverse_layer_idx": True, "position_embedding_type": "relative_key"},
     {"scale_attn_weights": False, "hidden_dropout_prob": 2}])

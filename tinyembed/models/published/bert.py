@@ -12,7 +12,17 @@ import numpy as np
 from ...core import Array
 from ...files import FormatError, SafeTensors, atomic_write, short, write_safetensors
 from ..bert import BERT, BERTConfig
-from .weights import ACTIVATIONS, filled, numbers, read_config, refuse_larger, renamed, without_prefix, wrong_sizes
+from .weights import (
+    ACTIVATIONS,
+    each_of,
+    filled,
+    joined,
+    read_config,
+    refuse_larger,
+    renamed,
+    without_prefix,
+    wrong_sizes,
+)
 
 BERT_NAMES = {  # ours, outside and in a block -> BERT's; {…}: several tensors, one below the other
     "embed.token": "embeddings.word_embeddings", "embed.position.table": "embeddings.position_embeddings",
@@ -42,11 +52,7 @@ def load_bert(path: str | os.PathLike[str], *, dtype: Any = np.float32) -> BERT:
         if headless and ours.startswith(("transform", "bias")):
             return made[ours].data
         theirs = each_of(renamed(ours, BERT_NAMES, "encoder.layer"))
-        parts = [x for name in theirs if (x := numbers(file, names.get(name, names.get(_first(name))))) is not None]
-        if len(theirs) > 1 and any(x.shape != parts[0].shape or not x.ndim for x in parts):
-            raise FormatError(file.path, f"parameter {ours}", "it is " + ", ".join(str(x.shape) for x in parts) +
-                              " in the file, of which nothing can be joined")
-        return None if len(parts) < len(theirs) else np.concatenate(parts) if len(parts) > 1 else parts[0]
+        return joined(file, [names.get(name, names.get(_first(name))) for name in theirs], ours)
 
     return filled(model, file, found)
 
@@ -76,17 +82,6 @@ def save_bert(folder: str | os.PathLike[str], model: BERT, *, head: bool = True)
     os.makedirs(folder, exist_ok=True)
     write_safetensors(os.path.join(folder, "model.safetensors"), tensors, {"format": "pt"})
     atomic_write(os.path.join(folder, "config.json"), json.dumps(config, indent=2).encode())
-
-
-def each_of(name: str) -> list[str]:
-    """The names that one with {…} stands for.
-
-    >>> each_of("self.{query,key}.bias"), each_of("norm.bias")
-    (['self.query.bias', 'self.key.bias'], ['norm.bias'])
-    """
-    begin, _, rest = name.partition("{")
-    inside, _, end = rest.partition("}")
-    return [begin + part + end for part in inside.split(",")]
 
 
 def _first(name: str) -> str:

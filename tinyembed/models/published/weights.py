@@ -11,12 +11,20 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ...core import Array
 from ...files import FormatError, SafeTensors, read_json, short
 from ...nn import Module
 
 ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu",
-               "quick_gelu": "quick_gelu", "relu": "relu", "silu": "silu"}
+               "quick_gelu": "quick_gelu", "relu": "relu", "swish": "silu", "silu": "silu"}
+# Settings of any config.json that say nothing of what is computed; and what others say where they are not in use.
+HARMLESS = {"architectures", "model_type", "transformers_version", "dtype", "torch_dtype", "_name_or_path",
+            "_commit_hash", "initializer_range", "id2label", "label2id", "num_labels", "problem_type", "use_cache",
+            "output_attentions", "output_hidden_states", "return_dict", "_attn_implementation", "torchscript"}
+UNUSED = {"is_encoder_decoder": False, "is_decoder": False, "add_cross_attention": False, "tie_word_embeddings": True,
+          "tie_encoder_decoder": False, "chunk_size_feed_forward": 0, "use_bfloat16": False}
 
 
 def read_config(path: str, missing: FormatError) -> dict[str, Any]:
@@ -40,6 +48,15 @@ def wrong_sizes(sizes: dict[str, Any], width: str, heads: str) -> list[str]:
         [f"{width} is no multiple of {heads}"] * (sizes[width] % sizes[heads] > 0)
 
 
+def known_settings(path: str, given: dict[str, Any], defaults: dict[str, Any], harmless: Any = ()) -> dict[str, Any]:
+    """The settings of a config.json that `defaults` names; FormatError for others that may change what is computed."""
+    unknown = [f"{name} = {short(x)}" for name, x in given.items() if name not in defaults and name not in harmless
+               and name not in HARMLESS and x not in (None, {}, [], "") and x != UNUSED.get(name)]
+    if unknown:
+        raise FormatError(path, "the settings", f"{', '.join(unknown)} cannot be followed; {', '.join(defaults)} can")
+    return {**defaults, **{name: x for name, x in given.items() if name in defaults and x is not None}}
+
+
 def renamed(ours: str, table: dict[str, str], blocks: str) -> str:
     """Our name in their words, of which `table` has those for parts and `blocks` is that for our blocks.
 
@@ -61,6 +78,26 @@ def without_prefix(file: SafeTensors, prefix: str) -> dict[str, str]:
 def numbers(file: SafeTensors, name: str | None) -> Array | None:
     """A tensor as floats, BF16 and F16 too."""
     return None if name is None else file.rows(name, slice(None)) if file.shape(name) else file[name]
+
+
+def each_of(name: str) -> list[str]:
+    """The names that one with {…} stands for.
+
+    >>> each_of("self.{query,key}.bias"), each_of("norm.bias")
+    (['self.query.bias', 'self.key.bias'], ['norm.bias'])
+    """
+    begin, _, rest = name.partition("{")
+    inside, _, end = rest.partition("}")
+    return [begin + part + end for part in inside.split(",")]
+
+
+def joined(file: SafeTensors, theirs: list[str | None], ours: str) -> Array | None:
+    """The tensors of these names, one below the other; None where one is missing."""
+    parts = [x for name in theirs if (x := numbers(file, name)) is not None]
+    if len(theirs) > 1 and any(x.shape != parts[0].shape or not x.ndim for x in parts):
+        raise FormatError(file.path, f"parameter {ours}", "it is " + ", ".join(str(x.shape) for x in parts) +
+                          " in the file, of which nothing can be joined")
+    return None if len(parts) < len(theirs) else np.concatenate(parts) if len(parts) > 1 else parts[0]
 
 
 def refuse_larger(file: SafeTensors, wanted: int) -> None:
