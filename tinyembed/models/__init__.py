@@ -10,11 +10,12 @@ from .gpt import GPT, GPTConfig
 from .item2vec import ItemToVec
 from .language import LanguageModel
 from .line import LINE
+from .load import load
 from .lstm import LSTMModel
 from .negatives import logistic_loss, margin_loss
 from .ngram import Bigram, NeuralNGram
 from .node2vec import DeepWalk, Node2Vec, NodeModel
-from .published import load_bert, load_gpt, save_bert, save_gpt
+from .published import Preprocessing, load_bert, load_gpt, save_bert, save_gpt
 from .recommend import BPR, MatrixFactorisation, Recommender
 from .relations import ComplEx, DistMult, RotatE, TransE, TripleModel
 from .sentence import PairClassifier, SentenceEncoder
@@ -26,6 +27,6 @@ from .word2vec import Word2Vec
 __all__ = ["BERT", "BPR", "GPT", "LINE", "BERTConfig", "Bigram", "ComplEx", "DeepWalk", "DistMult", "Doc2Vec",
            "Encoder", "FastText", "GPTConfig", "GloVe", "ItemToVec", "LSTMModel", "LanguageModel",
            "MatrixFactorisation", "NeuralNGram", "Node2Vec", "NodeModel", "PairClassifier", "PictureModel",
-           "Recommender", "RotatE", "SentenceEncoder", "StaticEmbedding", "TaggedDocument", "TokenLSTM", "Tower",
-           "TransE", "TripleModel", "TwoTowers", "ViT", "ViTConfig", "Word2Vec", "load_bert", "load_gpt",
-           "logistic_loss", "margin_loss", "mask_tokens", "save_bert", "save_gpt", "sif"]
+           "Preprocessing", "Recommender", "RotatE", "SentenceEncoder", "StaticEmbedding", "TaggedDocument",
+           "TokenLSTM", "Tower", "TransE", "TripleModel", "TwoTowers", "ViT", "ViTConfig", "Word2Vec", "load",
+           "load_bert", "load_gpt", "logistic_loss", "margin_loss", "mask_tokens", "save_bert", "save_gpt", "sif"]

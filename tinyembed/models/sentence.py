@@ -70,13 +70,13 @@ class SentenceEncoder(Encoder):
             self.dim = self([[0]], [[True]]).shape[1]
 
     @classmethod
-    def from_pretrained(cls, folder: str | os.PathLike[str]) -> SentenceEncoder:
+    def from_pretrained(cls, folder: str | os.PathLike[str], dtype: Any = np.float32) -> SentenceEncoder:
         """A published model from a folder of sentence-transformers (modules.json): the same vectors, with numpy alone.
 
         A Transformer of the BERT kind, or a StaticEmbedding; Pooling in all its modes, Dense, Normalize. Raises
         FormatError for other modules and settings, by name; FileNotFoundError where no folder is: nothing is fetched.
         """
-        return cls(folder)
+        return cls(**read_sentence_encoder(folder, dtype))
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write a folder that `from_pretrained` and sentence-transformers read: of a BERT or a StaticEmbedding, heads

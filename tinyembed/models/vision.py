@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +20,14 @@ class PictureModel(Encoder):
         x (B, C, H, W) floats -> (B, d)
 
     `encode` takes one picture (C, H, W), an array or a list of several. A subclass says `num_channels` and `dim`, has a
-    module `head` (None where it has no classes), and a `forward`.
+    module `head` (None where it has no classes), and a `forward`. Of a model that `models.load` has read, `labels` are
+    the names of the classes, and `preprocessing` turns pictures (H, W, 3) of bytes into what it was trained on.
     """
 
     num_channels: int
     head: Module | None
+    labels: list[str] | None = None
+    preprocessing: Callable[[Any], Array] | None = None
 
     def logits(self, x: Any) -> Tensor:
         """A score for each class: (B, num_labels)"""

@@ -2,8 +2,11 @@
 
 from .bert import load_bert, save_bert
 from .gpt import load_gpt, save_gpt
+from .pictures import Preprocessing
 from .sentence import read_sentence_encoder, write_sentence_encoder
 from .token_table import PretrainedTable, load_table
+from .vision import load_vit
+from .weights import read_config
 
-__all__ = ["PretrainedTable", "load_bert", "load_gpt", "load_table", "read_sentence_encoder", "save_bert", "save_gpt",
-           "write_sentence_encoder"]
+__all__ = ["Preprocessing", "PretrainedTable", "load_bert", "load_gpt", "load_table", "load_vit", "read_config",
+           "read_sentence_encoder", "save_bert", "save_gpt", "write_sentence_encoder"]

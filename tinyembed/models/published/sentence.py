@@ -11,6 +11,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ...files import FormatError, SafeTensors, atomic_write, read_json, short, write_safetensors
 from ...nn import Dense, EmbeddingBag
 from ...text import PLAIN, load_tokenizer
@@ -33,7 +35,7 @@ ACTIVATIONS = {"Identity": "identity", "Tanh": "tanh", "ReLU": "relu", "GELU": "
 ORDER = {"Transformer": 0, "StaticEmbedding": 0, "Pooling": 1, "Dense": 2, "Normalize": 3}
 
 
-def read_sentence_encoder(folder: str | os.PathLike[str]) -> dict[str, Any]:
+def read_sentence_encoder(folder: str | os.PathLike[str], dtype: Any = np.float32) -> dict[str, Any]:
     """The arguments of a SentenceEncoder, from a folder with modules.json; errors as in its `from_pretrained`."""
     folder = Path(folder)
     if not folder.is_dir():
@@ -55,16 +57,16 @@ def read_sentence_encoder(folder: str | os.PathLike[str]) -> dict[str, Any]:
     width = 0  # how many numbers the modules so far give
     for kind, path in modules:
         if kind == "Transformer":
-            parts |= _transformer(folder / path)
+            parts |= _transformer(folder / path, dtype)
             width = parts["body"].config.hidden_size
         elif kind == "StaticEmbedding":
-            parts |= _static(folder / path)
+            parts |= _static(folder / path, dtype)
             width = parts["body"].bag.embedding_dim
         elif kind == "Pooling":
             parts["pooling"] = _pooling(folder / path / "config.json")
             width *= len(parts["pooling"])
         elif kind == "Dense":
-            layer = _dense(folder / path)
+            layer = _dense(folder / path, dtype)
             if layer.in_features != width:
                 raise FormatError(folder / path / "config.json", "in_features", f"{layer.in_features}, and {width} "
                                   "numbers come from what is before it")
@@ -114,14 +116,14 @@ def _prompt(path: Path) -> str:
     return prompt
 
 
-def _transformer(folder: Path) -> dict[str, Any]:
+def _transformer(folder: Path, dtype: Any) -> dict[str, Any]:
     config = folder / "config.json"
     kind = read_config(str(config), FormatError(config, "the file", "there is none")).get("model_type")
     if kind != "bert":
         raise FormatError(config, "model_type", f"{short(kind)} cannot be read, bert can")
     path = folder / "sentence_bert_config.json"
     given = _settings(path, {"max_seq_length": None, "do_lower_case": False}, "token_embeddings")
-    body, tokenizer, longest = load_bert(folder), load_tokenizer(folder), given["max_seq_length"]
+    body, tokenizer, longest = load_bert(folder, dtype=dtype), load_tokenizer(folder), given["max_seq_length"]
     if longest is None and (tokens := folder / "tokenizer_config.json").is_file():
         longest = read_config(str(tokens), FormatError(tokens, "", "")).get("model_max_length")
     if longest is not None and not is_size(longest):
@@ -131,14 +133,15 @@ def _transformer(folder: Path) -> dict[str, Any]:
     return {"tokenizer": tokenizer, "body": body, "max_length": longest}
 
 
-def _static(folder: Path) -> dict[str, Any]:
+def _static(folder: Path, dtype: Any) -> dict[str, Any]:
     tokenizer = load_tokenizer(folder, frame=PLAIN)
     file = SafeTensors(folder / "model.safetensors")
     table = numbers(file, "embedding.weight" if "embedding.weight" in file else None)
     if table is None or table.ndim != 2 or len(table) < len(tokenizer):
         raise FormatError(file.path, "embedding.weight", f"a table with a row for each of {len(tokenizer)} tokens is "
                           f"expected, not {None if table is None else table.shape}")
-    return {"tokenizer": tokenizer, "body": StaticEmbedding(EmbeddingBag.from_pretrained(table, freeze=False))}
+    bag = EmbeddingBag.from_pretrained(table.astype(dtype, copy=False), freeze=False)
+    return {"tokenizer": tokenizer, "body": StaticEmbedding(bag)}
 
 
 def _pooling(path: Path) -> list[str]:
@@ -156,7 +159,7 @@ def _pooling(path: Path) -> list[str]:
     return modes
 
 
-def _dense(folder: Path) -> Dense:
+def _dense(folder: Path, dtype: Any) -> Dense:
     path = folder / "config.json"
     given = _settings(path, {"in_features": 0, "out_features": 0, "bias": True, "activation_function": None})
     activation = ACTIVATIONS.get(str(given["activation_function"]).rsplit(".", 1)[-1])
@@ -166,7 +169,7 @@ def _dense(folder: Path) -> Dense:
     if not (folder / "model.safetensors").is_file():
         raise FormatError(folder, "the weights", "there is no model.safetensors; pickled weights are not read")
     file = SafeTensors(folder / "model.safetensors")
-    layer = Dense(given["in_features"], given["out_features"], activation, bool(given["bias"]))
+    layer = Dense(given["in_features"], given["out_features"], activation, bool(given["bias"]), dtype=dtype)
     state = {name.removeprefix("linear."): numbers(file, name) for name in file}
     try:
         layer.load_state_dict(state)
