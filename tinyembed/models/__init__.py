@@ -3,6 +3,7 @@
 from .bert import BERT, BERTConfig, mask_tokens
 from .bodies import StaticEmbedding, TokenLSTM
 from .doc2vec import Doc2Vec, TaggedDocument
+from .efficientnet import EfficientNet, EfficientNetConfig
 from .encoder import Encoder
 from .fasttext import FastText
 from .glove import GloVe
@@ -18,15 +19,18 @@ from .node2vec import DeepWalk, Node2Vec, NodeModel
 from .published import Preprocessing, load_bert, load_gpt, save_bert, save_gpt
 from .recommend import BPR, MatrixFactorisation, Recommender
 from .relations import ComplEx, DistMult, RotatE, TransE, TripleModel
+from .resnet import ResNet, ResNetConfig
 from .sentence import PairClassifier, SentenceEncoder
 from .sif import sif
 from .towers import Tower, TwoTowers
-from .vision import PictureModel, ViT, ViTConfig
+from .vgg import VGG, VGGConfig
+from .vision import CNN, PictureModel, ViT, ViTConfig
 from .word2vec import Word2Vec
 
-__all__ = ["BERT", "BPR", "GPT", "LINE", "BERTConfig", "Bigram", "ComplEx", "DeepWalk", "DistMult", "Doc2Vec",
-           "Encoder", "FastText", "GPTConfig", "GloVe", "ItemToVec", "LSTMModel", "LanguageModel",
-           "MatrixFactorisation", "NeuralNGram", "Node2Vec", "NodeModel", "PairClassifier", "PictureModel",
-           "Preprocessing", "Recommender", "RotatE", "SentenceEncoder", "StaticEmbedding", "TaggedDocument",
-           "TokenLSTM", "Tower", "TransE", "TripleModel", "TwoTowers", "ViT", "ViTConfig", "Word2Vec", "load",
-           "load_bert", "load_gpt", "logistic_loss", "margin_loss", "mask_tokens", "save_bert", "save_gpt", "sif"]
+__all__ = ["BERT", "BPR", "CNN", "GPT", "LINE", "VGG", "BERTConfig", "Bigram", "ComplEx", "DeepWalk", "DistMult",
+           "Doc2Vec", "EfficientNet", "EfficientNetConfig", "Encoder", "FastText", "GPTConfig", "GloVe", "ItemToVec",
+           "LSTMModel", "LanguageModel", "MatrixFactorisation", "NeuralNGram", "Node2Vec", "NodeModel",
+           "PairClassifier", "PictureModel", "Preprocessing", "Recommender", "ResNet", "ResNetConfig", "RotatE",
+           "SentenceEncoder", "StaticEmbedding", "TaggedDocument", "TokenLSTM", "Tower", "TransE", "TripleModel",
+           "TwoTowers", "VGGConfig", "ViT", "ViTConfig", "Word2Vec", "load", "load_bert", "load_gpt", "logistic_loss",
+           "margin_loss", "mask_tokens", "save_bert", "save_gpt", "sif"]

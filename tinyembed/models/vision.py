@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..core import Array, Parameter, Tensor, fresh_rng
-from ..nn import Dense, LayerNorm, LearnedPositionalEmbedding, Linear, Module, TransformerBlock
-from ..ops import broadcast_to, concatenate, cross_entropy
+from ..nn import (
+    ACTIVATIONS,
+    BatchNorm2d,
+    Conv2d,
+    Dense,
+    LayerNorm,
+    LearnedPositionalEmbedding,
+    Linear,
+    Module,
+    TransformerBlock,
+)
+from ..ops import broadcast_to, concatenate, cross_entropy, max_pool2d
 from .encoder import Encoder
 
 
@@ -65,6 +75,81 @@ class PictureModel(Encoder):
         if x.dtype.kind != "f":
             raise TypeError(f"{type(self).__name__} takes pictures of floats, as it was trained on, not {x.dtype}")
         return x
+
+
+class ConvNorm(Module):
+    """y = a(norm(convolution(x))): the convolution has no bias, as the norm takes every mean away.
+
+        x (B, in_channels, H, W) -> (B, out_channels, H', W'); with stride 1 and an odd kernel_size H' = H, W' = W
+
+    activation   of `nn.MLP`'s, or None
+    padding      kernel_size // 2 on all sides if None
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1, groups: int = 1,
+                 activation: str | None = "relu", *, padding: int | None = None, eps: float = 1e-5,
+                 momentum: float = 0.1, rng: np.random.Generator | None = None, dtype: Any = np.float32) -> None:
+        padding = kernel_size // 2 if padding is None else padding
+        self.conv = Conv2d(in_channels, out_channels, kernel_size, stride, padding, 1, groups, False, rng=rng,
+                           dtype=dtype)
+        self.norm = BatchNorm2d(out_channels, eps, momentum, dtype=dtype)
+        self.activation = activation
+
+    def forward(self, x: Any) -> Tensor:
+        y = self.norm(self.conv(x))
+        return y if self.activation is None else ACTIVATIONS[self.activation](y)
+
+    def extra_repr(self) -> str:
+        return str(self.activation)
+
+
+class GlobalPool(Module):
+    """The mean of each channel over the picture, or its largest number ("max")          x (B, C, H, W) -> (B, C)"""
+
+    def __init__(self, kind: str = "mean") -> None:
+        if kind not in ("mean", "max"):
+            raise ValueError(f'a picture is pooled by "mean" or "max", not {kind!r}')
+        self.kind = kind
+
+    def forward(self, x: Any) -> Tensor:
+        return x.mean((2, 3)) if self.kind == "mean" else x.max((2, 3))
+
+    def extra_repr(self) -> str:
+        return self.kind
+
+
+class CNN(PictureModel):
+    """A small convolutional network: layers of convolution, norm and ReLU, each after the first on half the pixels;
+    what the last one sees is averaged over the picture.
+
+        x (B, C, H, W) of any size -> (B, d), d = channels[-1]
+
+    channels     of each layer
+    num_labels   classes; 0 for a model without a head
+
+    A layer sees windows of what the one before it saw, so that later ones see more of the picture.
+    (LeCun et al. 1989; the norm: Ioffe and Szegedy 2015; the average in place of large layers: Lin et al. 2014)
+
+    >>> model = CNN((8, 16), num_channels=1, num_labels=5).eval()
+    >>> x = np.zeros((2, 1, 12, 12), np.float32)
+    >>> model(x).shape, model.logits(x).shape, model.encode(x[0]).shape
+    ((2, 16), (2, 5), (16,))
+    """
+
+    def __init__(self, channels: Sequence[int] = (32, 64, 128), num_channels: int = 3, num_labels: int = 0, *,
+                 rng: np.random.Generator | None = None, dtype: Any = np.float32) -> None:
+        rng = fresh_rng() if rng is None else rng
+        self.num_channels, self.dim = num_channels, channels[-1]
+        self.layers = [ConvNorm(before, n, rng=rng, dtype=dtype)
+                       for before, n in zip((num_channels, *channels), channels)]
+        self.average = GlobalPool()
+        self.head = Linear(self.dim, num_labels, rng=rng, dtype=dtype) if num_labels else None
+
+    def forward(self, x: Any) -> Tensor:
+        h = self.layers[0](self._checked(x))
+        for layer in self.layers[1:]:
+            h = layer(max_pool2d(h, 2))
+        return self.average(h)
 
 
 @dataclass
