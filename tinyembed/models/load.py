@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from typing import Any
@@ -9,26 +10,30 @@ from typing import Any
 import numpy as np
 
 from ..files import FormatError, short
-from .published import load_bert, load_gpt, load_vit, read_config
+from .published import load_bert, load_efficientnet, load_gpt, load_resnet, load_vgg, load_vit, read_config
 from .sentence import SentenceEncoder
+from .vgg import DEPTHS
 
 LOADERS: dict[str, Callable[..., Any]] = {  # model_type in config.json -> what reads such a folder
-    "bert": load_bert, "gpt2": load_gpt, "vit": load_vit}
+    "bert": load_bert, "gpt2": load_gpt, "vit": load_vit, "resnet": load_resnet, "efficientnet": load_efficientnet,
+    **{name: functools.partial(load_vgg, architecture=name) for name in DEPTHS}}  # these have no config.json
 
 
 def load(path: str | os.PathLike[str], dtype: Any = np.float32, architecture: str | None = None) -> Any:
     """A published model, in eval mode: of the kind that its folder says.
 
     path           a folder with config.json and safetensors, as Hugging Face's Transformers write it, or with
-                   modules.json, as sentence-transformers do. Nothing is fetched
+                   modules.json, as sentence-transformers do; or a safetensors file. Nothing is fetched
     dtype          of the parameters, whatever is stored
-    architecture   what it is, where that is not to be read there: a model_type
+    architecture   what it is, where the folder does not say: the model_type, or "vgg16" for a file of torchvision's
 
-        model_type            what comes back         called, it gives
-        bert                  BERT                    a vector for each token (B, T, D)
-        gpt2                  GPT                     logits (B, T, V)
-        vit                   ViT                     a vector for each picture (B, d); `logits` scores of classes
-        (modules.json)        SentenceEncoder         use `encode`: texts -> (n, d)
+        model_type               what comes back        called, it gives
+        bert                     BERT                   a vector for each token (B, T, D)
+        gpt2                     GPT                    logits (B, T, V)
+        vit                      ViT                    a vector for each picture (B, d); `logits` scores of classes
+        resnet, efficientnet     ResNet, EfficientNet   the same
+        vgg11, 13, 16, 19        VGG                    the same
+        none, but modules.json   SentenceEncoder        use `encode`: texts -> (n, d)
 
     A model of pictures has `labels`, the names of its classes, and `preprocessing`, which turns pictures (H, W, 3) of
     bytes into what it takes; each None where the folder does not say: model.encode(model.preprocessing(pictures)).
