@@ -1,9 +1,10 @@
-"""Text and graphs that every Python installation already has, text that is made, and the batches that training draws
-from them."""
+"""Text and graphs that every Python installation already has, text and pictures that are made, and the batches that
+training draws from them."""
 
 from .baskets import BasketBatches
 from .batches import Batches, NextTokenBatches, split_documents
 from .cooccurrence import CooccurrenceBatches, Cooccurrences, cooccurrences
+from .drawings import SHAPE_ATTRIBUTES, Drawings, drawn_shapes, shape_caption, shape_combinations
 from .entailment import entailment_pairs
 from .graph import Graph, as_graph
 from .imports import import_graph
@@ -17,8 +18,9 @@ from .triples import Facts, as_triples, library_triples, number_triples, split_t
 from .walks import random_walks
 from .windows import SentenceIds, WindowBatches, Windows
 
-__all__ = ["BasketBatches", "Batches", "CooccurrenceBatches", "Cooccurrences", "Facts", "Graph", "NextTokenBatches",
-           "Planted", "Senses", "SentenceIds", "Tastes", "WindowBatches", "Windows", "as_graph", "as_triples",
-           "cooccurrences", "entailment_pairs", "import_graph", "karate_club", "library_triples", "number_triples",
-           "paragraphs", "planted_corpus", "planted_tastes", "python_docs", "python_docstrings", "random_walks",
-           "similar_pairs", "split_documents", "split_triples", "two_senses"]
+__all__ = ["SHAPE_ATTRIBUTES", "BasketBatches", "Batches", "CooccurrenceBatches", "Cooccurrences", "Drawings", "Facts",
+           "Graph", "NextTokenBatches", "Planted", "Senses", "SentenceIds", "Tastes", "WindowBatches", "Windows",
+           "as_graph", "as_triples", "cooccurrences", "drawn_shapes", "entailment_pairs", "import_graph", "karate_club",
+           "library_triples", "number_triples", "paragraphs", "planted_corpus", "planted_tastes", "python_docs",
+           "python_docstrings", "random_walks", "shape_caption", "shape_combinations", "similar_pairs",
+           "split_documents", "split_triples", "two_senses"]
