@@ -13,12 +13,11 @@ TOP = ["OPS", "GradientError", "KinkError", "Parameter", "RowGrad", "Tensor", "c
        "explain_lookup", "files", "load_table", "models", "nn", "no_grad", "ops", "optim", "param_count",
        "primitive", "seed", "text", "train", "vectors"]
 ROOMS = {
-    "nn": ["ALiBi", "AdaptiveAvgPool2d", "AvgPool2d", "BERTEmbedding", "BatchNorm2d", "Conv1d", "Conv2d", "Dropout",
-           "Embedding", "Flatten", "GELU", "MaxPool2d", "ReLU", "EmbeddingBag", "GPTEmbedding", "GRU", "LSTM",
-           "LayerNorm", "LearnedPositionalEmbedding", "Linear", "MLP", "Module", "ModuleList", "MultiHeadAttention",
-           "Parameter", "RMSNorm",
-           "RelativePositionBias", "RotaryEmbedding", "Sequential", "SinusoidalPositionalEncoding",
-           "TransformerBlock"],
+    "nn": ["GELU", "GRU", "LSTM", "MLP", "ALiBi", "AdaptiveAvgPool2d", "AvgPool2d", "BERTEmbedding", "BatchNorm2d",
+           "Conv1d", "Conv2d", "Dropout", "Embedding", "EmbeddingBag", "Encoder", "Features", "Flatten", "GPTEmbedding",
+           "LayerNorm", "LearnedPositionalEmbedding", "Linear", "MaxPool2d", "Module", "ModuleList",
+           "MultiHeadAttention", "Parameter", "RMSNorm", "ReLU", "RelativePositionBias", "RotaryEmbedding",
+           "Sequential", "SinusoidalPositionalEncoding", "TransformerBlock"],
     "optim": ["SGD", "Adagrad", "Adam", "AdamW", "RMSprop", "clip_grad_norm", "clip_grad_value", "constant", "cosine",
               "inverse_sqrt", "step_decay"],
     "data": ["SHAPE_ATTRIBUTES", "BasketBatches", "Batches", "Drawings", "Facts", "Graph", "NextTokenBatches",

@@ -83,7 +83,7 @@ def test_options_of_encode():
 
 
 def test_an_iterable_is_read_in_chunks(monkeypatch):
-    monkeypatch.setattr("tinyembed.models.encoder.CHUNK", 2)
+    monkeypatch.setattr("tinyembed.nn.encoder.CHUNK", 2)
     encoder, read = static(), []
     prepare = encoder.prepare
     encoder.prepare = lambda items, prompt: read.append(len(items)) or prepare(items, prompt)

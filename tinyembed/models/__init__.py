@@ -1,10 +1,10 @@
 """Floor 5: the models that made embeddings what they are, one a file."""
 
+from ..nn import Encoder
 from .bert import BERT, BERTConfig, mask_tokens
 from .bodies import StaticEmbedding, TokenLSTM
 from .doc2vec import Doc2Vec, TaggedDocument
 from .efficientnet import EfficientNet, EfficientNetConfig
-from .encoder import Encoder
 from .fasttext import FastText
 from .glove import GloVe
 from .gpt import GPT, GPTConfig

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..core import Array, Tensor, no_grad
-from ..nn import Linear, Module, Pooling
+from ..nn import Encoder, Linear, Module, Pooling
 from ..ops import cross_entropy, in_batch_softmax, l2_normalise, matryoshka, pair_features, relu
 from ..text import Tokenizer, pad
 from .bert import BERT
-from .encoder import Encoder
 from .published import read_sentence_encoder, write_sentence_encoder
 
 
@@ -173,13 +172,13 @@ class PairClassifier(Module):
     def __init__(self, encoder: SentenceEncoder, classes: int, features: Sequence[str] = ("u", "v", "|u-v|"),
                  hidden: int | None = None, *, rng: np.random.Generator | None = None) -> None:
         width = encoder.dim * len(features)
-        self.encoder, self.features = encoder, tuple(features)
+        self.encoder, self.reads = encoder, tuple(features)
         self.hidden = None if hidden is None else Linear(width, hidden, rng=rng)
         self.output = Linear(width if hidden is None else hidden, classes, rng=rng)
 
     def forward(self, a: Sequence[str], b: Sequence[str]) -> Tensor:
         vectors = self.encoder.vectors([*a, *b])  # in one go
-        y = pair_features(vectors[:len(a)], vectors[len(a):], self.features)
+        y = pair_features(vectors[:len(a)], vectors[len(a):], self.reads)
         return self.output(y if self.hidden is None else relu(self.hidden(y)))
 
     def loss(self, a: Sequence[str], b: Sequence[str], targets: Any) -> Tensor:

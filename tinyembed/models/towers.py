@@ -14,10 +14,9 @@ import numpy as np
 
 from ..core import Array, Tensor, as_ids, blocks, no_grad
 from ..data import Facts
-from ..nn import Dense, EmbeddingBag, Module, Sequential
+from ..nn import Dense, EmbeddingBag, Encoder, Module, Sequential
 from ..ops import in_batch_softmax, l2_normalise, vecdot
 from ..vectors import as_pairs
-from .encoder import Encoder
 from .negatives import are_wrong
 from .word2vec import ragged
 

@@ -14,6 +14,7 @@ from ..nn import (
     BatchNorm2d,
     Conv2d,
     Dense,
+    Encoder,
     LayerNorm,
     LearnedPositionalEmbedding,
     Linear,
@@ -21,7 +22,6 @@ from ..nn import (
     TransformerBlock,
 )
 from ..ops import broadcast_to, concatenate, cross_entropy, max_pool2d
-from .encoder import Encoder
 
 
 class PictureModel(Encoder):

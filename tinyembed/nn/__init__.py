@@ -1,4 +1,4 @@
-"""Floor 3: Module and the layers, one idea a file."""
+"""Floor 3: Module, the layers, and what makes an encoder of any of them, one idea a file."""
 
 from ..core import Parameter
 from .activation import GELU, ReLU
@@ -9,6 +9,8 @@ from .dense import Dense
 from .dropout import Dropout
 from .embedding import Embedding
 from .embedding_bag import EmbeddingBag
+from .encoder import Encoder
+from .features import Features
 from .linear import Linear
 from .module import Buffer, Module, ModuleList, Sequential
 from .norm import LayerNorm, RMSNorm
@@ -19,7 +21,7 @@ from .relative import ALiBi, RelativePositionBias, RotaryEmbedding
 from .transformer import ACTIVATIONS, MLP, TransformerBlock
 
 __all__ = ["ACTIVATIONS", "GELU", "GRU", "LSTM", "MLP", "ALiBi", "AdaptiveAvgPool2d", "AvgPool2d", "BERTEmbedding",
-           "BatchNorm2d", "Buffer", "Conv1d", "Conv2d", "Dense", "Dropout", "Embedding", "EmbeddingBag", "Flatten",
-           "GPTEmbedding", "KeysAndValues", "LayerNorm", "LearnedPositionalEmbedding", "Linear", "MaxPool2d", "Module",
-           "ModuleList", "MultiHeadAttention", "Parameter", "Pooling", "RMSNorm", "ReLU", "RelativePositionBias",
-           "RotaryEmbedding", "Sequential", "SinusoidalPositionalEncoding", "TransformerBlock"]
+           "BatchNorm2d", "Buffer", "Conv1d", "Conv2d", "Dense", "Dropout", "Embedding", "EmbeddingBag", "Encoder",
+           "Features", "Flatten", "GPTEmbedding", "KeysAndValues", "LayerNorm", "LearnedPositionalEmbedding", "Linear",
+           "MaxPool2d", "Module", "ModuleList", "MultiHeadAttention", "Parameter", "Pooling", "RMSNorm", "ReLU",
+           "RelativePositionBias", "RotaryEmbedding", "Sequential", "SinusoidalPositionalEncoding", "TransformerBlock"]

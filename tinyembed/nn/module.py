@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core import FileReference, Parameter, Tensor
+
+if TYPE_CHECKING:
+    from .features import Features
 
 
 def shape_of(x: Any) -> tuple[int, ...]:
@@ -92,6 +95,19 @@ class Module:
     def named_modules(self) -> Iterator[tuple[str, Module]]:
         """(dotted name, module), this one first under the empty name."""
         return ((name, x) for name, x in self._walk() if isinstance(x, Module))
+
+    def features(self, *layers: str, pool: str | list[str] | None = None) -> Features:
+        """An encoder: what the modules of these names, as `named_modules` gives them, make of an item is its vector.
+
+        See `nn.Features`. Nothing in the model changes.
+
+        >>> from tinyembed.nn import Dense, Linear, Sequential
+        >>> model = Sequential(Dense(3, 8, "tanh"), Linear(8, 2))
+        >>> model.features("0").encode(np.ones((5, 3), np.float32)).shape
+        (5, 8)
+        """
+        from .features import Features
+        return Features(self, layers, pool)
 
     # -- modes ---------------------------------------------------------------------------------------------------------
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..core import Tensor, no_grad
-from ..nn import Module
 from ..ops import concatenate
+from .module import Module
 
 CHUNK = 64  # batches that are prepared, sorted by length and cut together
 
