@@ -9,6 +9,8 @@ from .entailment import entailment_pairs
 from .graph import Graph, as_graph
 from .imports import import_graph
 from .karate import karate_club
+from .letters import letters
+from .pictures import Pictures, area_average, digits_or_letters, picture_folder
 from .planted import Planted, planted_corpus
 from .prose import paragraphs, python_docs, python_docstrings
 from .senses import Senses, two_senses
@@ -19,8 +21,9 @@ from .walks import random_walks
 from .windows import SentenceIds, WindowBatches, Windows
 
 __all__ = ["SHAPE_ATTRIBUTES", "BasketBatches", "Batches", "CooccurrenceBatches", "Cooccurrences", "Drawings", "Facts",
-           "Graph", "NextTokenBatches", "Planted", "Senses", "SentenceIds", "Tastes", "WindowBatches", "Windows",
-           "as_graph", "as_triples", "cooccurrences", "drawn_shapes", "entailment_pairs", "import_graph", "karate_club",
-           "library_triples", "number_triples", "paragraphs", "planted_corpus", "planted_tastes", "python_docs",
-           "python_docstrings", "random_walks", "shape_caption", "shape_combinations", "similar_pairs",
-           "split_documents", "split_triples", "two_senses"]
+           "Graph", "NextTokenBatches", "Pictures", "Planted", "Senses", "SentenceIds", "Tastes", "WindowBatches",
+           "Windows", "area_average", "as_graph", "as_triples", "cooccurrences", "digits_or_letters", "drawn_shapes",
+           "entailment_pairs", "import_graph", "karate_club", "letters", "library_triples", "number_triples",
+           "paragraphs", "picture_folder", "planted_corpus", "planted_tastes", "python_docs", "python_docstrings",
+           "random_walks", "shape_caption", "shape_combinations", "similar_pairs", "split_documents", "split_triples",
+           "two_senses"]
