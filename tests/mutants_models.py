@@ -1,4 +1,4 @@
-"""Damaged config.json files beside whole weights of a GPT-2 and of a BERT, to be tried as mutants.py does it."""
+"""Damaged settings beside whole weights of published models, to be tried as mutants.py does it."""
 
 import functools
 import json
@@ -6,11 +6,13 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import recorded_vision
 from mutants import FORMATS, Format
 
 from tinyembed.files import write_safetensors
-from tinyembed.models import BERT, GPT, BERTConfig, GPTConfig, load_bert, load_gpt, save_gpt
+from tinyembed.models import BERT, GPT, BERTConfig, GPTConfig, load, load_bert, load_gpt, save_gpt
 from tinyembed.models.published.bert import BERT_NAMES, each_of
+from tinyembed.models.published.preprocessing import read_preprocessing
 from tinyembed.models.published.weights import renamed
 
 
@@ -36,6 +38,30 @@ def make_bert(path):
     path.write_text(json.dumps(vars(config), indent=1))
 
 
+def make_efficientnet(path):
+    _, config, shapes = recorded_vision.MODELS["efficientnet"]
+    write_safetensors(path.with_name("model.safetensors"), recorded_vision.weights(shapes))
+    path.write_text(json.dumps({"model_type": "efficientnet", **config}, indent=1))
+
+
+def check_efficientnet(model, data):
+    """What is not the width of a layer, and so must be as the file says."""
+    said = json.loads(data)
+    assert all(getattr(model.config, name) == said.get(name, default) for name, default in {
+        "strides": [1, 2], "depthwise_padding": [], "pooling_type": "mean", "batch_norm_eps": 1e-3}.items())
+
+
+def make_preprocessing(path):
+    path.write_text(json.dumps({"image_processor_type": "ViTImageProcessor", "size": {"height": 224, "width": 200},
+                                "image_mean": [0.5, 0.25, 0.5], "image_std": [0.5, 0.5, 0.25], "resample": 2,
+                                "do_resize": True, "do_rescale": True, "rescale_factor": 0.00392}, indent=1))
+
+
+def check_preprocessing(prepare, data):
+    said, std = json.loads(data), [0.5, 0.5, 0.5]
+    assert list(prepare.std) == said.get("image_std", std) and prepare.scale == said.get("rescale_factor", 1 / 255)
+
+
 def check(names):
     """The sizes are those that the file says, by their names there."""
     def compare(model, data):
@@ -51,3 +77,7 @@ BERT_SIZES = {name: name for name in ("vocab_size", "hidden_size", "num_hidden_l
                                       "intermediate_size", "max_position_embeddings", "type_vocab_size")}
 FORMATS["GPT-2's config"] = Format("config.json", make_gpt, lambda path: load_gpt(path.parent), check(GPT_SIZES))
 FORMATS["BERT's config"] = Format("config.json", make_bert, lambda path: load_bert(path.parent), check(BERT_SIZES))
+FORMATS["EfficientNet's config"] = Format("config.json", make_efficientnet, lambda path: load(path.parent),
+                                          check_efficientnet)
+FORMATS["preprocessor_config"] = Format("preprocessor_config.json", make_preprocessing,
+                                        lambda path: read_preprocessing(path.parent), check_preprocessing)

@@ -49,7 +49,7 @@ def load(path: str | os.PathLike[str], dtype: Any = np.float32, architecture: st
     ('BERT', (1, 2, 4))
     """
     if architecture is None and os.path.isfile(os.path.join(path, "modules.json")):
-        return SentenceEncoder.from_pretrained(path, dtype)
+        return SentenceEncoder.from_pretrained(path, dtype).eval()
     config = os.path.join(path, "config.json")
     kind: Any = architecture
     if kind is None:

@@ -70,7 +70,8 @@ class SentenceEncoder(Encoder):
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str], dtype: Any = np.float32) -> SentenceEncoder:
-        """A published model from a folder of sentence-transformers (modules.json): the same vectors, with numpy alone.
+        """A published model from a folder of sentence-transformers (modules.json): the same vectors, with numpy alone;
+        its parameters in `dtype`, whatever is stored.
 
         A Transformer of the BERT kind, or a StaticEmbedding; Pooling in all its modes, Dense, Normalize. Raises
         FormatError for other modules and settings, by name; FileNotFoundError where no folder is: nothing is fetched.

@@ -14,6 +14,7 @@ from ..nn import (
     BatchNorm2d,
     Conv2d,
     Dense,
+    Dropout,
     Encoder,
     LayerNorm,
     LearnedPositionalEmbedding,
@@ -139,6 +140,8 @@ class CNN(PictureModel):
     def __init__(self, channels: Sequence[int] = (32, 64, 128), num_channels: int = 3, num_labels: int = 0, *,
                  rng: np.random.Generator | None = None, dtype: Any = np.float32) -> None:
         rng = fresh_rng() if rng is None else rng
+        if not channels:
+            raise ValueError("a CNN has at least one layer: channels says how wide each is")
         self.num_channels, self.dim = num_channels, channels[-1]
         self.layers = [ConvNorm(before, n, rng=rng, dtype=dtype)
                        for before, n in zip((num_channels, *channels), channels)]
@@ -158,6 +161,7 @@ class ViTConfig:
 
     image_size, patch_size   in pixels; an int, or a pair (height, width)
     hidden_act   of the MLPs (see `nn.MLP`)
+    hidden_dropout_prob   in training, of the patches' vectors, the attention's weights and what the blocks add
     qkv_bias     whether queries, keys and values have a bias
     num_labels   classes; 0 for a model without a head
     pooler_output_size   0, or the width of a tanh layer on top of the vector, `ViT.pooled`
@@ -213,6 +217,7 @@ class ViT(PictureModel):
         self.patches = Linear(c.num_channels * p * q, D, c.patch_bias, rng=rng, dtype=dtype)
         self.class_token = Parameter((rng.standard_normal(D) * 0.02).astype(dtype)) if c.class_token else None
         self.position = LearnedPositionalEmbedding(h * w + c.class_token, D, rng=rng, dtype=dtype)
+        self.drop = Dropout(c.hidden_dropout_prob, rng=rng)
         self.pre_norm = LayerNorm(D, c.layer_norm_eps, dtype=dtype) if c.pre_norm else None
         self.blocks = [TransformerBlock(D, c.num_attention_heads, c.intermediate_size, c.hidden_dropout_prob,
                                         activation=c.hidden_act, eps=c.layer_norm_eps, rng=rng, dtype=dtype)
@@ -234,7 +239,7 @@ class ViT(PictureModel):
         h = self.patches(self._cut(self._checked(x)))
         if self.class_token is not None:
             h = concatenate([broadcast_to(self.class_token, (len(h), 1, h.shape[2])), h], 1)
-        h = self.position(h)
+        h = self.drop(self.position(h))
         states = [h if self.pre_norm is None else self.pre_norm(h)]
         for block in self.blocks:
             states.append(block(states[-1]))

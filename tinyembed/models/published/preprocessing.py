@@ -19,6 +19,7 @@ from ...core import Array
 from ...files import FormatError, short
 from .weights import is_size, read_config
 
+BOUND = 1e6  # a factor, mean or deviation beyond it is none
 BITS = 22  # of a weight; with 8 of a pixel and the signs they fill the 32 of Pillow's integers
 FILTERS = {0: "nearest", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers
 REACH = {"bilinear": 1.0, "bicubic": 2.0}  # how far a filter reaches, in pixels
@@ -44,9 +45,9 @@ class Preprocessing:
     """From pictures (H, W, 3) to what a model takes: (B, 3, H', W') float32.
 
     short_side   resize so that the shorter side has so many pixels, or None
-    size         resize to (height, width), after that or instead; or None
-    crop         then keep the middle (height, width), zeros around a smaller picture; or None
-    resample     "nearest", "bilinear", "bicubic", equal to Pillow's
+    size         or resize to (height, width), or None
+    resample     by "nearest", "bilinear" or "bicubic", equal to Pillow's
+    crop         then keep the middle (height, width), with zeros around a smaller picture; or None
     scale, shift, mean, std   then y = (scale x + shift - mean) / std, x in 0 … 255, mean and std for each channel
 
     Pictures are bytes, uint8 0 … 255. Floats in 0 … 1 are taken too, but not resized: Pillow has no such floats.
@@ -212,9 +213,10 @@ def _can_be(name: str, x: Any, kind: str) -> bool:
     """Whether a setting can be followed. Sizes are looked at when they are used."""
     if name in ("image_mean", "image_std"):
         return isinstance(x, list) and len(x) == 3 and all(
-            type(number) in (int, float) and (number > 0 or name == "image_mean") for number in x)
+            type(number) in (int, float) and abs(number) < BOUND and (number > 0 or name == "image_mean")
+            for number in x)
     if name in ("rescale_factor", "crop_pct"):
-        return type(x) in (int, float) and x > 0
+        return type(x) in (int, float) and 1 / BOUND < x < BOUND
     if name == "resample":
         return type(x) is int and x in FILTERS
     if name in ("size", "crop_size"):

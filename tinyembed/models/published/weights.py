@@ -39,7 +39,7 @@ def read_config(path: str, missing: FormatError) -> dict[str, Any]:
 
 def is_size(n: Any) -> bool:
     """Whether a setting can be the side of an array (True and False are int as well)."""
-    return type(n) is int and n > 0
+    return type(n) is int and 0 < n < 1 << 63
 
 
 def wrong_sizes(sizes: dict[str, Any], width: str, heads: str) -> list[str]:
