@@ -107,6 +107,15 @@ def test_what_is_no_batch_of_pictures_is_refused(kind):
         model.encode(x, prompt="a picture of ")
 
 
+@pytest.mark.parametrize(("kind", "layer", "pool"), [
+    ("CNN", "average", None), ("ResNet", "average", None), ("EfficientNet", "average", None),
+    ("VGG", "classifier.5", None), ("ViT", "norm", "cls"), ("CNN", "layers.1", "mean"), ("ResNet", "stages.1", "mean"),
+    ("EfficientNet", "top", "mean")])
+def test_the_layer_that_vectors_are_taken_from_gives_them(kind, layer, pool):
+    model, x = made(kind)
+    np.testing.assert_allclose(model.features(layer, pool=pool).encode(x), model.encode(x), rtol=1e-5, atol=1e-6)
+
+
 def test_a_model_without_classes_says_so():
     for model in (CNN(), vit(), efficientnet()):
         with pytest.raises(ValueError, match="was made without classes"):
@@ -183,6 +192,7 @@ def test_published_sizes_are_the_defaults():
     assert [stage[:3] for stage in EfficientNetConfig().stages()][-2:] == [(4, 112, 192), (1, 192, 320)]
     b7 = EfficientNetConfig(width_coefficient=2.0, depth_coefficient=3.1)
     assert b7.width(1280) == 2560 and sum(stage[0] for stage in b7.stages()) == 55
+    assert sum(p.size for p in EfficientNet(EfficientNetConfig(num_labels=1000)).parameters()) == 5_288_548
     assert ResNetConfig().hidden_sizes[-1] == 2048 and ViTConfig().grid == (14, 14) and VGGConfig().hidden == 4096
 
 

@@ -201,7 +201,8 @@ class ViT(PictureModel):
         x (B, C, H, W) -> (B, D)
 
     A patch becomes a vector by one linear layer on its C * p * p numbers: a convolution whose stride is its size.
-    Nothing but the position rows says which patches are neighbours. `models.load` reads published weights.
+    Nothing but the position rows says which patches are neighbours. What the model gives is `features("norm",
+    pool="cls")`; blocks are "blocks.0" … `models.load` reads published weights.
     (Dosovitskiy et al. 2021, "An image is worth 16x16 words")
 
     >>> model = ViT(ViTConfig(16, 2, 2, 32, image_size=12, patch_size=4, num_labels=5)).eval()
