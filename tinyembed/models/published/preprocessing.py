@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core import Array
+from ...core import Array, blocks
 from ...files import FormatError, short
 from .weights import is_size, read_config
 
@@ -105,27 +105,30 @@ def resized(x: Array, size: tuple[int, int], resample: str) -> Array:
     >>> resized(np.array([[[0], [100], [200]]], np.uint8), (1, 2), "bilinear").ravel()
     array([ 38, 163], dtype=uint8)
     """
-    for axis in (1, 0):  # along the rows, then along the columns
-        n, m = x.shape[axis], size[axis]
-        if resample == "nearest":
-            x = np.take(x, _nearest(n, m), axis)
-        elif n != m:
-            y = np.tensordot(_weights(n, m, resample), x.astype(np.float64), (1, axis))  # integers below 2^53: exact
-            y = np.floor((y + (1 << BITS - 1)) / (1 << BITS)).clip(0, 255)
-            x = np.moveaxis(y, 0, axis).astype(np.uint8)
+    for m in (size[1], size[0]):  # along the rows; then, turned over, along the columns
+        x = _along_rows(x, m, resample).swapaxes(0, 1)
     return x
+
+
+def _along_rows(x: Array, m: int, resample: str) -> Array:
+    """The rows of a picture (H, W, C) with m pixels each."""
+    H, W, C = x.shape
+    if resample == "nearest" or m == W:
+        return x[:, _nearest(W, m)]
+    y, K = np.empty((H, m, C), np.uint8), _weights(W, m, resample)
+    for some in blocks(H, W * C):
+        sums = np.tensordot(K, x[some].astype(np.float64), (1, 1))  # (m, h, C): integers below 2^53, so exact
+        y[some] = np.floor((sums + (1 << BITS - 1)) / (1 << BITS)).clip(0, 255).swapaxes(0, 1)
+    return y
 
 
 def cropped(x: Array, size: tuple[int, int]) -> Array:
     """The middle of a picture (H, W, C), which is put among zeros where it is too small."""
     for axis, n in enumerate(size):
         have = x.shape[axis]
-        before = (max(n - have, 0) + 1) // 2
-        around = [(0, 0)] * 3
-        around[axis] = before, max(n - have, 0) - before
-        x = np.pad(x, around)
-        start = (have - n) // 2 + before if have < n else (have - n) // 2
-        x = x[start:start + n] if axis == 0 else x[:, start:start + n]
+        before = (max(n - have, 0) + 1) // 2  # zeros
+        x = np.pad(x, [(before, max(n - have, 0) - before) if i == axis else (0, 0) for i in range(3)])
+        x = x.take(np.arange(n) + max(have - n, 0) // 2, axis)
     return x
 
 
