@@ -1,17 +1,22 @@
 """Frozen features or end-to-end training? Three ways to a classifier, from 1 % of the labels to all of them.
 
-    frozen        vectors that were learned without labels are the features; only a linear classifier is trained
+    frozen        vectors that were learned without these labels are the features; only a linear classifier is trained
     fine-tuned    the same start, but what makes the vectors is trained too, at a lower learning rate
     from scratch  the same model from random numbers: all that it knows comes from the labels
 
-The task on text: which module of Python's library does a docstring belong to? A text is the mean of its words' rows,
+Text: which module of Python's library does a docstring belong to? A text is the mean of its words' rows,
 and the vectors are Word2Vec's, trained on the documentation of your Python, but for the texts that are held out. The
 names of the modules are taken out of the texts, so no text holds its label.
+
+Pictures: which letter is it, A to M, in one of twenty fonts? The vectors are those of a small convolutional network
+that was trained to tell other letters, N to Z, and digits apart: what it knows of strokes serves for letters that it
+never saw. Letters are drawn from the fonts of matplotlib.
 
 All three get the same labels, the same number of steps on batches of the same size, AdamW with the same decay, and
 learning rates that fall to zero by the same schedule. In a run nothing is stopped or chosen by what is held out.
 
-    python examples/frozen_or_trained.py                      a table, and a picture
+    python examples/frozen_or_trained.py                      a table for each task, and a picture
+    python examples/frozen_or_trained.py --task pictures      one task alone
     python examples/frozen_or_trained.py --text my_texts.tsv  your own texts, in any language: on each line a label, a
                                                               tab, a text. Lines without a label teach Word2Vec only.
                                                               Chinese, Japanese and Thai are read by characters.
@@ -32,13 +37,13 @@ from shared import parser, picture
 
 import tinyembed as te
 from tinyembed import nn
-from tinyembed.data import Batches, python_docs, python_docstrings
-from tinyembed.models import Encoder, SentenceEncoder, StaticEmbedding, Word2Vec
+from tinyembed.data import Batches, letters, python_docs, python_docstrings
+from tinyembed.models import CNN, Encoder, SentenceEncoder, StaticEmbedding, Word2Vec
 from tinyembed.text import Vocabulary, WordTokenizer, simple_preprocess
 
 WAYS = ("frozen", "fine-tuned", "from scratch")
-RATE, FINE = 0.03, 0.01  # learning rates: of the classifier and of what starts at random; of what is fine-tuned
-BATCH = 32
+RATE, BATCH = 0.03, 32  # the learning rate of the classifier
+ASKED, KNOWN, SIDE = "ABCDEFGHIJKLM", "NOPQRSTUVWXYZ23456789", 24  # letters; without 0 and 1, which look like O and I
 UNSPACED = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")  # a character of a script without spaces
 Labelled = list[tuple[str, str]]  # (label, text)
 
@@ -54,6 +59,8 @@ class Task(NamedTuple):
     test: list[Any]
     test_y: np.ndarray
     encoder: Callable[[bool, np.random.Generator], Encoder]  # a new one: pretrained, or drawn at random
+    rates: dict[str, float]  # learning rates of the encoder, fine-tuned and from scratch
+    title: str
 
 
 def words_of(text: str) -> list[str]:
@@ -105,10 +112,34 @@ def text_task(o: argparse.Namespace) -> Task:
 
     about = (f"Word2Vec on {sum(map(len, sentences)):,} words without labels: V = {len(model.wv):,}, D = {o.dim}, "
              f"{model.history.seconds:.0f} s")
-    return Task(about, "texts", classes, texts[n:], y[n:], texts[:n], y[:n], encoder)
+    return Task(about, "texts", classes, texts[n:], y[n:], texts[:n], y[:n], encoder,
+                {"fine-tuned": 0.01, "from scratch": RATE}, "Text: rows of Word2Vec")
 
 
-TASKS = {"text": text_task}
+def picture_task(o: argparse.Namespace) -> Task:
+    """Letters, and a network that has learned others."""
+    rng, n = np.random.default_rng(o.seed), o.pictures // 2
+    others, made = letters(2 * o.pictures, rng, SIDE, KNOWN), letters(o.pictures + n, rng, SIDE, ASKED)
+    teacher = CNN(o.channels, 1, len(KNOWN), rng=rng)
+    history = te.train.fit(teacher, Batches((others.pictures, others.y), 2 * BATCH, rng),
+                           te.optim.AdamW(teacher.parameters(), lr=0.01), steps=o.steps,
+                           schedule=te.optim.cosine(o.steps), progress=False)
+    state = {name: x for name, x in teacher.state_dict().items() if not name.startswith("head.")}
+
+    def encoder(pretrained: bool, rng: np.random.Generator) -> Encoder:
+        model = CNN(o.channels, 1, rng=rng)
+        if pretrained:
+            model.load_state_dict(state)
+        return model
+
+    numbers = sum(p.size for p in teacher.parameters())
+    about = (f"a network of {numbers:,} numbers, trained on {len(others.y):,} pictures of {KNOWN}: "
+             f"{history.seconds:.0f} s")
+    return Task(about, "pictures", made.classes, list(made.pictures[n:]), made.y[n:], list(made.pictures[:n]),
+                made.y[:n], encoder, {"fine-tuned": 0.003, "from scratch": 0.01}, "Pictures: a convolutional network")
+
+
+TASKS = {"text": text_task, "pictures": picture_task}
 
 
 def accuracy(task: Task, way: str, n: int, repeat: int, o: argparse.Namespace) -> float:
@@ -122,7 +153,7 @@ def accuracy(task: Task, way: str, n: int, repeat: int, o: argparse.Namespace) -
         x, features = encoder.encode(items), lambda x: x  # computed once: nothing changes them
     else:
         x, features = encoder.prepare(items), lambda x: encoder(*encoder.collate(x))
-        groups.append({"params": list(encoder.parameters()), "lr": FINE if way == "fine-tuned" else RATE})
+        groups.append({"params": list(encoder.parameters()), "lr": task.rates[way]})
     te.train.fit(nn.ModuleList([output, encoder]), Batches((x, task.y[some]), BATCH, rng),
                  te.optim.AdamW(groups, lr=RATE), steps=o.steps, schedule=te.optim.cosine(o.steps), progress=False,
                  loss=lambda _, x, y: te.ops.cross_entropy(output(features(x)), y))
@@ -139,49 +170,8 @@ def verdict(sizes: list[int], found: dict[str, np.ndarray]) -> str:
             f"labels, {best} is best ({found[best].mean():.1%}).")
 
 
-def draw(figure: Any, task: Task, sizes: list[int], found: dict[str, np.ndarray], majority: float) -> None:
-    """Accuracy over the number of labels: a curve for each way, with the spread over the draws of the labels."""
-    axes = figure.subplots()
-    for (way, a), marker in zip(found.items(), "osD"):
-        mean, spread = a.mean(1), a.std(1)
-        line, = axes.plot(sizes, mean, f"{marker}-", label=way)
-        axes.fill_between(sizes, mean - spread, mean + spread, color=line.get_color(), alpha=0.15, linewidth=0)
-    axes.axhline(majority, color="grey", linestyle=":", label="always the most frequent class")
-    axes.set_xscale("log")
-    axes.set_xticks(sizes, [f"{n:,}\n{round(100 * n / len(task.items), 1):g}%" for n in sizes])
-    axes.minorticks_off()
-    axes.yaxis.set_major_formatter("{x:.0%}")
-    axes.set(title="Frozen features or end-to-end training?", xlabel=f"labelled {task.unit}, and their share of all",
-             ylabel=f"accuracy on {len(task.test):,} held-out {task.unit}, {len(task.classes)} classes")
-    axes.grid(alpha=0.3)
-    axes.legend(loc="upper left")
-
-
-def arguments() -> argparse.ArgumentParser:
-    """The flags."""
-    cli = parser(__doc__, save="frozen_or_trained.png")
-    cli.add_argument("--task", choices=list(TASKS), default="text", help="what is classified (default %(default)s)")
-    cli.add_argument("--text", help="a file of labels, tabs and texts instead of the docstrings (UTF-8)")
-    cli.add_argument("--classes", type=int, default=10, help="only the most frequent labels (default %(default)s)")
-    cli.add_argument("--shares", type=float, nargs="+", default=[1, 3, 10, 30, 100],
-                     help="how many of the labels are used, in per cent (default 1 3 10 30 100)")
-    cli.add_argument("--repeats", type=int, default=5, help="how often labels are drawn (default %(default)s)")
-    cli.add_argument("--steps", type=int, default=300, help="steps of each training (default %(default)s)")
-    cli.add_argument("--dim", type=int, default=100, help="D, the width of a vector (default %(default)s)")
-    cli.add_argument("--epochs", type=int, default=20, help="passes of Word2Vec over the text (default %(default)s)")
-    return cli
-
-
-def main() -> None:
-    cli = arguments()
-    o = cli.parse_args()
-    if min(o.classes - 1, o.repeats, o.steps) < 1 or not all(0 < share <= 100 for share in o.shares):
-        cli.error("--classes must be at least 2, --repeats and --steps at least 1, --shares above 0 and at most 100")
-    try:
-        task = TASKS[o.task](o)
-    except (OSError, ValueError) as error:
-        cli.error(str(error))
-    warnings.filterwarnings("ignore", message=".*never touched")  # few labels touch few rows: that is the question
+def compare(task: Task, o: argparse.Namespace) -> tuple[Task, list[int], dict[str, np.ndarray], float]:
+    """Print the table of a task; what `draw` needs for its curves."""
     sizes = sorted({max(1, round(len(task.items) * share / 100)) for share in o.shares})
     majority = float((task.test_y == np.bincount(task.y).argmax()).mean())
     print(f"{len(task.items):,} {task.unit} with labels, {len(task.test):,} held out; {len(task.classes)} classes: "
@@ -195,7 +185,74 @@ def main() -> None:
         print(f"{n:>7,} {n / len(task.items):>6.1%}" + "".join(
             f"{100 * found[way][i].mean():>9.1f} ± {100 * found[way][i].std():>3.1f}" for way in WAYS), flush=True)
     print(f"\nalways the most frequent class: {majority:.1%}\n\n{verdict(sizes, found)}\n")
-    picture(o.save, draw, task, sizes, found, majority, figsize=(8, 5))
+    return task, sizes, found, majority
+
+
+def draw(figure: Any, results: list[tuple[Task, list[int], dict[str, np.ndarray], float]]) -> None:
+    """A panel for each task."""
+    figure.suptitle("Frozen features or end-to-end training?")
+    for axes, result in zip(figure.subplots(1, len(results), squeeze=False)[0], results):
+        curves(axes, *result)
+
+
+def curves(axes: Any, task: Task, sizes: list[int], found: dict[str, np.ndarray], majority: float) -> None:
+    """Accuracy over the number of labels: a curve for each way, with the spread over the draws of the labels."""
+    for (way, a), marker in zip(found.items(), "osD"):
+        mean, spread = a.mean(1), a.std(1)
+        line, = axes.plot(sizes, mean, f"{marker}-", label=way)
+        axes.fill_between(sizes, mean - spread, mean + spread, color=line.get_color(), alpha=0.15, linewidth=0)
+    axes.axhline(majority, color="grey", linestyle=":", label="always the most frequent class")
+    axes.set_xscale("log")
+    axes.set_xticks(sizes, [f"{n:,}\n{round(100 * n / len(task.items), 1):g}%" for n in sizes])
+    axes.minorticks_off()
+    axes.yaxis.set_major_formatter("{x:.0%}")
+    axes.set(title=task.title, ylim=(0, 1), xlabel=f"labelled {task.unit}, and their share of all",
+             ylabel=f"accuracy on {len(task.test):,} held-out {task.unit}, {len(task.classes)} classes")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The flags."""
+    cli = parser(__doc__, save="frozen_or_trained.png")
+    cli.add_argument("--task", choices=list(TASKS),
+                     help="what is classified (default: one after the other; with --text, text)")
+    cli.add_argument("--text", help="a file of labels, tabs and texts instead of the docstrings (UTF-8)")
+    cli.add_argument("--classes", type=int, default=10,
+                     help="of texts, only the most frequent labels (default %(default)s)")
+    cli.add_argument("--shares", type=float, nargs="+", default=[1, 10, 100],
+                     help="how many of the labels are used, in per cent (default 1 10 100)")
+    cli.add_argument("--repeats", type=int, default=3, help="how often labels are drawn (default %(default)s)")
+    cli.add_argument("--steps", type=int, default=300, help="steps of each training (default %(default)s)")
+    cli.add_argument("--dim", type=int, default=100, help="D, the width of a text's vector (default %(default)s)")
+    cli.add_argument("--epochs", type=int, default=20, help="passes of Word2Vec over the text (default %(default)s)")
+    cli.add_argument("--pictures", type=int, default=2000, help="pictures with labels (default %(default)s)")
+    cli.add_argument("--channels", type=int, nargs="+", default=[8, 16, 32, 64],
+                     help="of each layer of the network for pictures (default 8 16 32 64)")
+    return cli
+
+
+def main() -> None:
+    cli = arguments()
+    o = cli.parse_args()
+    if min(o.classes - 1, o.repeats, o.steps) < 1 or not all(0 < share <= 100 for share in o.shares):
+        cli.error("--classes must be at least 2, --repeats and --steps at least 1, --shares above 0 and at most 100")
+    if o.pictures < 8 or min(o.channels) < 1 or len(o.channels) > 4:
+        cli.error("--pictures must be at least 8, --channels one to four numbers above 0")
+    warnings.filterwarnings("ignore", message=".*never touched")  # few labels touch few rows: that is the question
+    results = []
+    for name in [o.task] if o.task else ["text"] if o.text else TASKS:
+        try:
+            task = TASKS[name](o)
+        except ImportError as error:  # of what draws the letters
+            if o.task:
+                cli.error(str(error))
+            print(f"no task on {name}: {error}")
+        except (OSError, ValueError) as error:
+            cli.error(str(error))
+        else:
+            results.append(compare(task, o))
+    picture(o.save, draw, results, figsize=(7 * len(results), 5), dpi=100)
 
 
 if __name__ == "__main__":
