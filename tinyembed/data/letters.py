@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import Any
 
@@ -45,6 +46,7 @@ def letters(n: int, rng: np.random.Generator, size: int = 32, alphabet: str = AL
                     f"{n:,} drawn letters, {len(alphabet)} of them in {len(FONTS)} fonts", styles, list(FONTS))
 
 
+@functools.lru_cache(4)  # training and test sets are often drawn one after the other
 def _glyphs(alphabet: str, side: int) -> Array:
     """Each letter in each font, in the middle of a square: (fonts, letters, side, side), 1 where there is ink."""
     try:
@@ -69,6 +71,7 @@ def _glyphs(alphabet: str, side: int) -> Array:
             middle = (filled.min(0) + filled.max(0)) // 2 if len(filled) else np.array([side, side]) // 2
             ink = np.roll(ink, side // 2 - middle, axis=(0, 1))
             glyph[...] = (ink + np.roll(ink, 1, 0) + np.roll(ink, 1, 1) + np.roll(ink, (1, 1), (0, 1))) / 4
+    found.setflags(write=False)
     return found
 
 
