@@ -45,16 +45,17 @@ def cdist(x: Array, y: Array, p: float = 2.0, moduli: bool = False) -> ValueAndV
     def vjp(g: Array) -> tuple[Any, ...]:
         g = g.reshape(d.shape)
         if by_products:
-            w = np.divide(g, d, out=np.zeros_like(g), where=d > 0)
-            of_near, w[near] = w[near], 0
+            with np.errstate(divide="ignore", invalid="ignore"):
+                w = g / d
+            of_near, w[near] = np.where(d[near] > 0, w[near], 0), 0
             gx = a * (w @ np.ones((Q, 1), w.dtype)) - np.matmul(w, b)
             wT = w.transpose(0, 2, 1)
             gy = b * (wT @ np.ones((S, 1), w.dtype)) - np.matmul(wT, a)
             for some, (i, j, k), u in _near_differences(a, b, near):
                 u *= of_near[some, None]
-                for total, ids, rows in ((gx, i * S + j, u), (gy, i * Q + k, -u)):
+                for total, ids, rows in ((gx.reshape(N * S, D), i * S + j, u), (gy.reshape(N * Q, D), i * Q + k, -u)):
                     ids, rows = sum_rows_by_id(ids, rows)
-                    total.reshape(-1, D)[ids] += rows
+                    total[ids] += rows
             return gx.reshape(x.shape), gy.reshape(y.shape)
         gx, gy = np.empty(a.shape, g.dtype), np.zeros(b.shape, g.dtype)
         for n, s, u in _differences(a, b):
@@ -102,7 +103,8 @@ def _euclidean(a: Array, b: Array) -> tuple[Array, Near]:
     """(N, S, D), (N, Q, D) -> (N, S, Q), and which are near"""
     squares = np.einsum("nsd,nsd->ns", a, a)[..., None] + np.einsum("nqd,nqd->nq", b, b)[:, None]
     d = squares - 2 * np.matmul(a, b.transpose(0, 2, 1))
-    near = np.nonzero(d < CANCELLED * squares)
+    squares *= CANCELLED
+    near = np.unravel_index(np.flatnonzero(d <= squares), d.shape)
     for _, some, u in _near_differences(a, b, near):
         d[some] = np.einsum("md,md->m", u, u)
     return np.sqrt(d, out=d), near
