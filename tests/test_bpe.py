@@ -25,7 +25,8 @@ ODD = "  \t\n\r\x1c\x1d\x1e\x1f\x0b\x85\xa0\u2028\u3000''sStTſrReEllK½²Ⅷ٣�
 texts = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from(ODD), max_size=60)
 SPECIAL = ["<|end|>", "<|end|>x"]
 CORPUS = [*recorded.CORPUS, "It's  a test.\n\n  They'll TEST it: x = [1, 23, 456];\r\n\tnaïve café 你好"] * 2
-SMALL = {pattern: ByteLevelBPE.train(CORPUS, 320, SPECIAL, pattern) for pattern in PATTERNS}
+WHOLE = [pattern for pattern in PATTERNS if pattern != "clip"]  # CLIP's, in test_clip_tokenizer.py, loses white space
+SMALL = {pattern: ByteLevelBPE.train(CORPUS, 320, SPECIAL, pattern) for pattern in WHOLE}
 
 
 def simple_merge(ids, merges):
@@ -59,7 +60,7 @@ def simple_training(words, tokens, size, min_frequency):
 
 # -- laws ------------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("pattern", WHOLE)
 @given(text=texts)
 @example(text="")
 @example(text="<|end|>x<|end|> <|end|><|e")
@@ -106,7 +107,7 @@ def test_special_tokens_cut_the_texts_that_are_trained_on():
     assert ours.encode("ab<|end|>xab") == [258, 1, 258]
 
 
-@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("pattern", WHOLE)
 @given(text=texts)
 def test_stretches_have_the_words_of_the_text(pattern, text):
     find = compiled(pattern).findall
@@ -162,7 +163,7 @@ def test_options():
 
 # -- files -----------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("pattern", [*PATTERNS, None])
+@pytest.mark.parametrize("pattern", [*WHOLE, None])
 @given(text=texts, normalizer=st.sampled_from([None, "NFC"]), spaced=st.booleans(), ignore=st.booleans())
 def test_files_give_the_same_ids(tmp_path_factory, pattern, text, normalizer, spaced, ignore):
     if pattern in ("qwen2", "llama3") and spaced:
@@ -261,7 +262,7 @@ def characters(old=False):
     return [c for c in known if kind(c) == then(c)] if old else known
 
 
-@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("pattern", WHOLE)
 def test_the_peers_training_ids_and_files(tmp_path, pattern):
     peer = pytest.importorskip("tokenizers")
     cut = peer.pre_tokenizers.Split(peer.Regex(PATTERNS[pattern]), "isolated")

@@ -49,12 +49,14 @@ SPECIAL, ADDED = ["<unk>", "<end>", "<s>"], ["the hat", "THE"]
 COMMON = {"special_tokens": SPECIAL, "added": ADDED, "late": ["<end>", "THE"], "frame": (
     [("<s>", 0), ("A", 0)], [("<s>", 0), ("A", 0), ("<end>", 0), ("B", 1), ("<end>", 1)])}
 TRAINED = ByteLevelBPE.train(recorded.CORPUS, 300, [*SPECIAL, *ADDED])
+CLIPS = ByteLevelBPE.train(recorded.CORPUS, 540, [*SPECIAL, *ADDED], "clip", "clip", suffix="</w>")
 MARKED = [*SPECIAL, *ADDED, *list(recorded.FILES["llama"]["model"]["vocab"])[3:]]
 PIECES = [*SPECIAL, *ADDED, *"THEthecas", "##he", "##at", "e\u0301"]
 COUNTED = Vocabulary.build([words_and_punctuation("The cat, the hat's cat.", lower=False)], specials=PIECES)
 EVERY = [
     ByteLevelBPE(TRAINED.tokens, TRAINED.merges, normalizer="NFKC", add_prefix_space=True, **COMMON),
     ByteLevelBPE(TRAINED.tokens, TRAINED.merges, SPECIAL, pattern="qwen2", ignore_merges=True),
+    ByteLevelBPE(CLIPS.tokens, CLIPS.merges, pattern="clip", normalizer="clip", suffix="</w>", **COMMON),
     *(SentencePieceBPE(MARKED, recorded.MERGES, unknown="<unk>", prepend=prepend, split=split, strip=strip, **COMMON)
       for prepend in ("text", "always", "first", "never") for split in (False, True) for strip in (False, True)),
     SentencePieceBPE(MARKED, recorded.MERGES, byte_fallback=True, fuse_unk=False, ignore_merges=True),
@@ -441,7 +443,9 @@ LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}
     (BYTES, ["model", "merges"], [["a", 1]], r"merges\[0\]: .*where two tokens stand"),
     (BYTES, ["model", "merges"], [["a", "b"]], "merge 0, 'a' and 'b': 'ab' is not among the 257 tokens"),
     (BYTES, ["model", "dropout"], 0.1, "model.dropout: 0.1 is not done here"),
-    (BYTES, ["model", "end_of_word_suffix"], "</w>", "model.end_of_word_suffix"),
+    (BYTES, ["model", "end_of_word_suffix"], "@@", "model.end_of_word_suffix"),
+    (BYTES, ["model", "end_of_word_suffix"], "</w>", "256 of the 256 bytes have no token, the first is '!</w>'"),
+    (recorded.FILES["llama"], ["model", "end_of_word_suffix"], "</w>", "model.end_of_word_suffix"),
     (BYTES, ["model", "new"], 1, "model.new: 1 is not done here, and would change ids"),
     (BYTES, ["added_tokens", 0, "lstrip"], True, r"added_tokens\[0\].lstrip: True is not done here"),
     (BYTES, ["added_tokens", 0, "single_word"], True, r"added_tokens\[0\].single_word"),

@@ -1,4 +1,4 @@
-"""The one entry that reads tokenisers: a tokenizer.json, GPT-2's vocab.json and merges.txt, BERT's vocab.txt."""
+"""The one entry that reads tokenisers: tokenizer.json, GPT-2's and CLIP's vocab.json + merges.txt, BERT's vocab.txt."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..files import FormatError, read_json, short
-from .bpe import ByteLevelBPE
+from .bpe import BYTE_CHARACTERS, ByteLevelBPE
 from .sentencepiece import SentencePieceBPE
 from .simple import CharacterTokenizer, WordTokenizer
 from .tokenizer import Tokenizer
@@ -21,7 +21,7 @@ KINDS: dict[str, type[Tokenizer]] = {
 
 _NAMES = ["tokenizer.json", "vocab.json", "vocab.txt"]
 _BERT = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-_END = "<|endoftext|>"
+_START, _END = "<|startoftext|>", "<|endoftext|>"
 
 Kind = TypeVar("Kind", bound=Tokenizer)
 
@@ -29,8 +29,8 @@ Kind = TypeVar("Kind", bound=Tokenizer)
 def load_tokenizer(path: str | os.PathLike[str], **options: Any) -> Tokenizer:
     """Read a tokeniser that was published, or saved here, whichever kind it is.
 
-    path      a tokenizer.json; a vocab.json, with merges.txt beside it (GPT-2); a vocab.txt (BERT); or a folder that
-              has one of these, which are looked for in this order
+    path      a tokenizer.json; a vocab.json, with merges.txt beside it (GPT-2, CLIP); a vocab.txt (BERT); or a folder
+              that has one of these, which are looked for in this order
     options   arguments of the class (ByteLevelBPE, SentencePieceBPE, WordPiece, WordTokenizer, CharacterTokenizer)
               that the files do not say, or that shall be others: pattern="gpt2", lowercase=False
 
@@ -95,7 +95,15 @@ def _gpt2(path: Path) -> dict[str, Any]:
         if len(parts) != 2 or "" in parts:
             raise FormatError(merges_path, f"line {number}", f"{short(line)}, where two tokens and a space stand")
         merges.append((parts[0], parts[1]))
-    return {"tokens": tokens, "merges": merges, "special_tokens": [_END] if _END in tokens else []}
+    special = [token for token in (_START, _END) if token in tokens]
+    found = {"tokens": tokens, "merges": merges, "special_tokens": special}
+    if f"{BYTE_CHARACTERS[0]}</w>" not in tokens:
+        return found
+    if len(special) < 2:
+        raise FormatError(path, "the file", f"its words end in </w>, as CLIP's, but it has no {_START} or {_END}")
+    start, end = (_START, 0), (_END, 0)  # the two files do not say it, but it is always so
+    frame = [start, ("A", 0), end], [start, ("A", 0), end, end, ("B", 0), end]
+    return found | {"pattern": "clip", "normalizer": "clip", "suffix": "</w>", "frame": frame}
 
 
 def _vocab_txt(path: Path) -> dict[str, Any]:

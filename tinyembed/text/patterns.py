@@ -27,6 +27,7 @@ PATTERNS = {
              r"|\s+(?!\S)|\s+",
     "llama3": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
               r"|\s+(?!\S)|\s+",
+    "clip": r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+",
 }
 
 
@@ -36,6 +37,7 @@ def compiled(name: str) -> re.Pattern[str]:
 
     "gpt2": words with the space before them, numbers, other marks, white space. "qwen2": each digit by itself, a mark
     before a word stays with it, lines end a piece. "llama3" (and cl100k_base): as that, with up to three digits.
+    "clip": words, single digits, other marks; white space is left out, so what is joined lacks it.
 
     Raises ValueError for other names.
 
@@ -47,6 +49,7 @@ def compiled(name: str) -> re.Pattern[str]:
     odd = _numbers_beyond_digits()
     source = PATTERNS[name]
     for theirs, ours in [
+        (r"[\p{L}]", r"\p{L}"), (r"[\p{N}]", r"\p{N}"),
         (r"[^\s\p{L}\p{N}]", rf"(?:[^{WHITE_SPACE}\w]|_)"),
         (r"[^\r\n\p{L}\p{N}]", r"(?:[^\r\n\w]|_)"),
         (r"\p{L}", rf"[^\W\d_{odd}]"),

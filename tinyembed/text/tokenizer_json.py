@@ -25,6 +25,9 @@ _WORD = TOKEN.pattern.replace(r"\d", r"\p{Nd}").replace(r"\w", r"[\p{L}\p{N}_]")
 WORDS = {"type": "Split", "behavior": "Removed", "invert": True, "pattern": {"Regex": _WORD}}
 CHARACTERS = {"type": "Split", "behavior": "Isolated", "invert": False, "pattern": {"Regex": r"[\s\S]"}}
 LOWERCASE = {"type": "Lowercase"}
+SMALL = {"type": "Sequence", "normalizers": [  # CLIP's normaliser
+    {"type": "NFC"}, {"type": "Replace", "pattern": {"Regex": r"\s+"}, "content": " "}, LOWERCASE]}
+_MARKS = r"<\|startoftext\|>|<\|endoftext\|>|"  # the first words of CLIP's pattern, by some writers
 
 
 def read_tokenizer_json(path: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
@@ -33,10 +36,11 @@ def read_tokenizer_json(path: str | os.PathLike[str]) -> tuple[str, dict[str, An
 
 
 def bpe_model(vocab: dict[str, int], merges: Iterable[tuple[str, str]], ignore_merges: bool,
-              unknown: str | None = None, fuse_unk: bool = False, byte_fallback: bool = False) -> dict[str, Any]:
+              unknown: str | None = None, fuse_unk: bool = False, byte_fallback: bool = False, suffix: str = ""
+              ) -> dict[str, Any]:
     """The model of a tokenizer.json that merges."""
     return {"type": "BPE", "dropout": None, "unk_token": unknown, "continuing_subword_prefix": None,
-            "end_of_word_suffix": None, "fuse_unk": fuse_unk, "byte_fallback": byte_fallback,
+            "end_of_word_suffix": suffix or None, "fuse_unk": fuse_unk, "byte_fallback": byte_fallback,
             "ignore_merges": ignore_merges, "vocab": vocab, "merges": [[left, right] for left, right in merges]}
 
 
@@ -148,9 +152,9 @@ class _Reader:
             frame += [(token, piece["type_id"]) for token in found]
         return frame
 
-    def bpe(self) -> dict[str, Any]:
+    def bpe(self, *suffixes: str) -> dict[str, Any]:
         model = self.fields("model", self.data["model"], vocab=ANY, merges=ANY, dropout=(None, 0.0), unk_token=ANY,
-                            continuing_subword_prefix=(None, ""), end_of_word_suffix=(None, ""),
+                            continuing_subword_prefix=(None, ""), end_of_word_suffix=(None, "", *suffixes),
                             fuse_unk=(False, True), byte_fallback=(False, True), ignore_merges=(False, True))
         merges = []
         for i, merge in enumerate(self.list_of("model.merges", model.get("merges", []))):
@@ -161,31 +165,38 @@ class _Reader:
         return model | {"merges": merges}
 
     def byte_level(self) -> dict[str, Any]:
-        model = self.bpe()
-        forms: list[str] = []
-        for where, kind, _ in self.steps("normalizer", self.data.get("normalizer"), "normalizers"):
+        model = self.bpe("</w>")
+        forms: list[str] = ["clip"] if self.data.get("normalizer") == SMALL else []
+        for where, kind, _ in [] if forms else self.steps("normalizer", self.data.get("normalizer"), "normalizers"):
             if kind not in ("NFC", "NFD", "NFKC", "NFKD") or forms:
-                self.refuse(where, f"{kind} is not done here: one of NFC, NFD, NFKC, NFKD")
+                self.refuse(where, f"{kind} is not done here: one of NFC, NFD, NFKC, NFKD; or CLIP's three, which are "
+                            "NFC, a space for white space, Lowercase")
             forms.append(kind)
         steps = self.steps("pre_tokenizer", self.data.get("pre_tokenizer"), "pretokenizers")
         name, alone = None, len(steps) == 1
+        again: tuple[bool, ...] = (False, True)  # whether ByteLevel may cut by its own pattern, GPT-2's
         if not alone:
             where, kind, split = steps[0]
             self.fields(where, split, pattern=ANY, behavior=ANY, invert=(False, True))
             shown = split.get("pattern", kind)
-            name = next((n for n, known in PATTERNS.items() if split.get("pattern") == {"Regex": known}), None)
-            if kind != "Split" or name is None or len(steps) > 2 or \
-                    (split.get("behavior"), split.get("invert")) not in [("Isolated", False), ("Removed", True)]:
-                self.refuse("pre_tokenizer", f"{short(shown)} is not done here: ByteLevel alone, or after a "
-                            f"Split, Isolated, by the pattern of {', '.join(PATTERNS)}")
+            marked = split.get("pattern") == {"Regex": _MARKS + PATTERNS["clip"]}
+            name = "clip" if marked else next((n for n, p in PATTERNS.items() if split.get("pattern") == {"Regex": p}),
+                                              None)
+            # CLIP's leaves white space out, and GPT-2's finds nothing more to cut in its words, but in the marks.
+            again = ((True,) if marked else (False, True)) if name == "clip" else (False,)
+            if kind != "Split" or name is None or len(steps) > 2 or (split.get("behavior"), split.get("invert")) \
+                    not in [("Removed", True), *[("Isolated", False)] * (name != "clip")]:
+                self.refuse("pre_tokenizer", f"{short(shown)} is not done here: ByteLevel alone, or after a Split, "
+                            f"Isolated (CLIP's: Removed, inverted), by the pattern of {', '.join(PATTERNS)}")
         where, kind, last = steps[-1]
         self.fields(where, last, add_prefix_space=(False, True) if alone else (False,), trim_offsets=ANY,
-                    use_regex=(False, True) if alone else (False,))
-        if kind != "ByteLevel" or (not alone and last.get("use_regex", True)):
+                    use_regex=again)
+        if kind != "ByteLevel" or last.get("use_regex", True) not in again:
             self.refuse(where, "ByteLevel must be the last, and after a Split have use_regex false")
         return {"merges": model["merges"], "ignore_merges": model.get("ignore_merges", False),
                 "normalizer": forms[0] if forms else None, "add_prefix_space": last.get("add_prefix_space", True),
-                "pattern": ("gpt2" if last.get("use_regex", True) else None) if alone else name}
+                "pattern": ("gpt2" if last.get("use_regex", True) else None) if alone else name,
+                "suffix": model.get("end_of_word_suffix") or ""}
 
     def sentence_piece(self) -> dict[str, Any]:
         model = self.bpe()
