@@ -3,6 +3,7 @@
 from ..nn import Encoder
 from .bert import BERT, BERTConfig, mask_tokens
 from .bodies import StaticEmbedding, TokenLSTM
+from .clip import CLIP, CLIPText, CLIPTextConfig
 from .doc2vec import Doc2Vec, TaggedDocument
 from .efficientnet import EfficientNet, EfficientNetConfig
 from .fasttext import FastText
@@ -27,10 +28,10 @@ from .vgg import VGG, VGGConfig
 from .vision import CNN, PictureModel, ViT, ViTConfig
 from .word2vec import Word2Vec
 
-__all__ = ["BERT", "BPR", "CNN", "GPT", "LINE", "VGG", "BERTConfig", "Bigram", "ComplEx", "DeepWalk", "DistMult",
-           "Doc2Vec", "EfficientNet", "EfficientNetConfig", "Encoder", "FastText", "GPTConfig", "GloVe", "ItemToVec",
-           "LSTMModel", "LanguageModel", "MatrixFactorisation", "NeuralNGram", "Node2Vec", "NodeModel",
-           "PairClassifier", "PictureModel", "Preprocessing", "Recommender", "ResNet", "ResNetConfig", "RotatE",
-           "SentenceEncoder", "StaticEmbedding", "TaggedDocument", "TokenLSTM", "Tower", "TransE", "TripleModel",
-           "TwoTowers", "VGGConfig", "ViT", "ViTConfig", "Word2Vec", "load", "load_bert", "load_gpt", "logistic_loss",
-           "margin_loss", "mask_tokens", "save_bert", "save_gpt", "sif"]
+__all__ = ["BERT", "BPR", "CLIP", "CNN", "GPT", "LINE", "VGG", "BERTConfig", "Bigram", "CLIPText", "CLIPTextConfig",
+           "ComplEx", "DeepWalk", "DistMult", "Doc2Vec", "EfficientNet", "EfficientNetConfig", "Encoder", "FastText",
+           "GPTConfig", "GloVe", "ItemToVec", "LSTMModel", "LanguageModel", "MatrixFactorisation", "NeuralNGram",
+           "Node2Vec", "NodeModel", "PairClassifier", "PictureModel", "Preprocessing", "Recommender", "ResNet",
+           "ResNetConfig", "RotatE", "SentenceEncoder", "StaticEmbedding", "TaggedDocument", "TokenLSTM", "Tower",
+           "TransE", "TripleModel", "TwoTowers", "VGGConfig", "ViT", "ViTConfig", "Word2Vec", "load", "load_bert",
+           "load_gpt", "logistic_loss", "margin_loss", "mask_tokens", "save_bert", "save_gpt", "sif"]

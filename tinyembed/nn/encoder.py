@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Tensor, no_grad
-from ..ops import concatenate
+from ..core import Array, Tensor, no_grad
+from ..ops import concatenate, l2_normalise
 from .module import Module
 
 CHUNK = 64  # batches that are prepared, sorted by length and cut together
@@ -92,6 +92,13 @@ class Encoder(Module):
                 parts.append(self.vectors(chunk, None, batch_size, prompt).data[:, :truncate_dim])
         y = np.concatenate(parts) if parts else np.zeros((0, truncate_dim or self.dim), np.float32)
         return y / np.maximum(np.linalg.norm(y, axis=-1, keepdims=True), 1e-12) if normalize_embeddings else y
+
+    @staticmethod
+    def similarity(a: Any, b: Any) -> Array:
+        """The cosine of each vector of a with each of b, 0 with a zero vector: a (n, d) or (d,), b (m, d) or (d,)
+        -> (n, m)"""
+        x, y = (l2_normalise(np.atleast_2d(z)).data for z in (a, b))
+        return np.asarray(x @ y.T)
 
 
 def _chunks(items: Iterable[Any], size: int, show_progress_bar: bool | None) -> Iterator[list[Any]]:
