@@ -131,6 +131,8 @@ class CLIP(Encoder):
     [1.0, 1.0]
     """
 
+    preprocessing: Callable[[Any], Array] | None = None  # of published ones: bytes (H, W, 3) -> (B, 3, H', W')
+
     def __init__(self, image: Encoder, text: Encoder, dim: int = 512, temperature: float = 0.07, *,
                  rng: np.random.Generator | None = None, dtype: Any = np.float32) -> None:
         for tower in (image, text):

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from ..files import FormatError, short
-from .published import load_bert, load_efficientnet, load_gpt, load_resnet, load_vgg, load_vit, read_config
+from .published import load_bert, load_clip, load_efficientnet, load_gpt, load_resnet, load_vgg, load_vit, read_config
 from .sentence import SentenceEncoder
 from .vgg import DEPTHS
 
 LOADERS: dict[str, Callable[..., Any]] = {  # model_type in config.json -> what reads such a folder
     "bert": load_bert, "gpt2": load_gpt, "vit": load_vit, "resnet": load_resnet, "efficientnet": load_efficientnet,
+    "clip": load_clip,
     **{name: functools.partial(load_vgg, architecture=name) for name in DEPTHS}}  # these have no config.json
 
 
@@ -33,6 +34,7 @@ def load(path: str | os.PathLike[str], dtype: Any = np.float32, architecture: st
         vit                      ViT                    a vector for each picture (B, d); `logits` scores of classes
         resnet, efficientnet     ResNet, EfficientNet   the same
         vgg11, 13, 16, 19        VGG                    the same
+        clip                     CLIP                   with pictures and texts: scores (n, m); use `encode`: -> (n, d)
         none, but modules.json   SentenceEncoder        use `encode`: texts -> (n, d)
 
     A model of pictures has `labels`, the names of its classes, and `preprocessing`, which turns pictures (H, W, 3) of

@@ -9,17 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from ...core import Array
-from ...files import FormatError, SafeTensors, short
+from ...files import FormatError, short
 from ...text import Tokenizer, load_tokenizer
 from ..clip import CLIP, CLIPText, CLIPTextConfig
 from ..vision import ViT, ViTConfig, both
+from .vision import described, opened, with_weights
 from .weights import (
     ACTIVATIONS,
     each_of,
-    filled,
     is_size,
-    joined,
     known_settings,
     read_config,
     refuse_larger,
@@ -51,14 +49,13 @@ LEGACY = 2  # an eos_token_id that files had by mistake: the vector stands at th
 def load_clip(folder: str | os.PathLike[str], *, dtype: Any = np.float32) -> CLIP:
     """A CLIP with published weights: a folder of CLIPModel with its tokeniser, such as openai/clip-vit-base-patch32.
 
-    In eval mode. `encode_text` and `encode_image` give what get_text_features and get_image_features give, `model(
-    pictures, texts)` is logits_per_image. Dropout in training is not read. Raises FormatError for a setting or a tensor
-    that cannot be followed, by name; FileNotFoundError where there is no tokeniser.
+    In eval mode. `encode_text` and `encode_image` give what get_text_features and get_image_features give, and called
+    with pictures and texts it gives logits_per_image. `preprocessing` turns pictures (H, W, 3) of bytes into what it
+    takes. Dropout in training is not read. Raises FormatError for a setting or a tensor that cannot be followed, by
+    name; FileNotFoundError where there is no tokeniser.
     """
     from ..sentence import SentenceEncoder  # which loads this room
-    file, path = SafeTensors(folder), os.path.join(folder, "config.json")
-    given = read_config(path, FormatError(path, "the file", "there is none: it stands beside the weights, in the "
-                                          "folder that is loaded"))
+    file, path, given = opened(folder)
     known = known_settings(path, given, {"projection_dim": 512, **dict.fromkeys(
         ("text_config", "text_config_dict", "vision_config", "vision_config_dict"))}, HARMLESS)
     if not is_size(known["projection_dim"]):
@@ -72,21 +69,9 @@ def load_clip(folder: str | os.PathLike[str], *, dtype: Any = np.float32) -> CLI
     body = CLIPText(text, dtype=dtype)
     model = CLIP(ViT(image, dtype=dtype), SentenceEncoder(tokenizer, body, max_length=longest),
                  known["projection_dim"], dtype=dtype)
-    names, used = without_prefix(file, r"clip\."), {"text_model.embeddings.position_ids",
-                                                    "vision_model.embeddings.position_ids"}
-
-    def found(ours: str) -> Array | None:
-        theirs = _theirs(ours)
-        used.update(theirs)
-        x = joined(file, [names.get(name) for name in theirs], ours)
-        kernel = ours == "image.encoder.patches.weight" and x is not None and x.shape[1:] == (image.num_channels, p, q)
-        return x.reshape(len(x), -1) if kernel and x is not None else x
-
-    filled(model, file, found)
-    if left := sorted(set(names) - used):
-        raise FormatError(file.path, "the weights", f"{len(left)} tensors are of no part of a CLIPModel, the first is "
-                          f"{left[0]!r}")
-    return model
+    with_weights(model, file, without_prefix(file, r"clip\."), _theirs,
+                 {"image.encoder.patches.weight": (image.hidden_size, image.num_channels, p, q)}, r".*\.position_ids$")
+    return described(model, path, given)
 
 
 def _theirs(ours: str) -> list[str]:
