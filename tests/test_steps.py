@@ -327,6 +327,12 @@ added up, they are conv2d's gradient: True
 one number for each pixel         194 parameters; share of bars told right: on the left 0.8, on the right 0.4
 kernels, and the maximum of each   50 parameters; share of bars told right: on the left 1.0, on the right 1.0
 """,
+    "21_two_towers.py": """\
+0 epochs: 0% of pictures find their caption among 16, 50% of captions a picture of theirs; scale 14
+8 epochs: 96% of pictures find their caption among 16, 100% of captions a picture of theirs; scale 35
+captions as classes: ['red', 'green', 'blue', 'yellow']
+the first picture - red + blue: blue top-left
+""",
 }
 
 
