@@ -60,6 +60,10 @@ def cdist(x: Array, y: Array, p: float = 2.0, moduli: bool = False) -> ValueAndV
         gx, gy = np.empty(a.shape, g.dtype), np.zeros(b.shape, g.dtype)
         for n, s, u in _differences(a, b):
             u = _direction(u, kind)
+            if S == Q == 1:  # pairs
+                np.multiply(u[:, 0], g[n, s], out=gx[n])
+                np.negative(gx[n], out=gy[n])
+                continue
             gx[n, s] = np.matmul(g[n, s, None], u)[..., 0, :]
             gy[n] -= np.einsum("nsq,nsqd->nqd", g[n, s], u)
         return gx.reshape(x.shape), gy.reshape(y.shape)

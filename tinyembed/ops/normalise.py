@@ -135,7 +135,7 @@ def l2_normalise(x: Array, axis: int = -1, eps: float = 1e-12) -> ValueAndVjp:
         along = np.einsum("...d,...d->...", np.moveaxis(g, axis, -1), np.moveaxis(y, axis, -1))
         gx = y * np.where(short, 0, -np.expand_dims(along, axis))
         gx += g
-        gx /= length
+        gx *= 1 / length
         return (gx,)
 
     return y, vjp
