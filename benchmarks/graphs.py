@@ -252,7 +252,7 @@ def bpr(n: int, epochs: dict[str, int]) -> tuple[dict[str, list[float]], list[li
         from implicit.cpu.bpr import BayesianPersonalizedRanking
         from scipy.sparse import csr_matrix
         table = csr_matrix((np.ones(len(train), np.float32), train.T), shape=(users, items))
-        theirs = BayesianPersonalizedRanking(factors=64, learning_rate=0.05, regularization=0.01, num_threads=2,
+        theirs = BayesianPersonalizedRanking(factors=64, learning_rate=0.05, regularization=0.002, num_threads=2,
                                              iterations=epochs["implicit"], random_state=1)
         start = time.perf_counter()
         theirs.fit(table, show_progress=False)
@@ -276,7 +276,7 @@ def main() -> None:
     relations = transe(2000 if o.quick else 100_000, 1 if o.quick else o.repeats or 5)
     common.table("s, median (min)", {"TransE, an epoch": relations}, 1)
     epochs, lines = bpr(20_000 if o.quick else 1_000_000,
-                        {common.OURS: 1, "implicit": 1} if o.quick else {common.OURS: 5, "implicit": 50})
+                        {common.OURS: 1, "implicit": 1} if o.quick else {common.OURS: 5, "implicit": 20})
     common.table("s", {"BPR, an epoch": epochs}, 1)
     common.markdown(lines)
     def ratio(row: dict[str, list[float]], peer: str, over: bool = False) -> str:
