@@ -9,7 +9,9 @@ checkpoints in mutants_checkpoint.py. tests/test_mutants.py runs over all of the
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
+import os
 import random
 import re
 import signal
@@ -150,6 +152,22 @@ def time_limit(seconds: float) -> Iterator[None]:
             late()
 
 
+@contextlib.contextmanager
+def memory_limit(megabytes: int = 256) -> Iterator[None]:
+    """MemoryError, where the system can, for what asks for so much more address space than the process has now."""
+    resource = importlib.import_module("resource") if os.path.exists("/proc/self/statm") else None
+    if resource is None:
+        yield
+        return
+    old = resource.getrlimit(resource.RLIMIT_AS)
+    now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (now + megabytes * MB, old[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, old)
+
+
 def check_mutants(form: Format, n: int = 300, seed: int = 0, seconds: float = SECONDS) -> Outcome:
     """Write a valid file, read it, then n mutants of it. AssertionError naming the mutant if one is neither taken, and
     found to be what its bytes say, nor refused with a FormatError; or if refusing it took its size + 64 MB."""
@@ -178,7 +196,7 @@ def _one(form: Format, path: Path, mutant: bytes, seconds: float, outcome: Outco
     tracemalloc.reset_peak()
     before = tracemalloc.get_traced_memory()[0]
     try:
-        with time_limit(seconds):
+        with time_limit(seconds), memory_limit():
             value = form.read(path)
     except FormatError as error:
         peak = tracemalloc.get_traced_memory()[1] - before

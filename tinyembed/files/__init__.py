@@ -1,7 +1,7 @@
 """Files in and out, as bytes, arrays and names; what they become is made by the floors above."""
 
 from ..core import FileReference
-from .errors import FormatError, short
+from .errors import FormatError, found_in, short
 from .fasttext import FastTextFile, read_fasttext
 from .projector import write_projector
 from .safetensors import SafeTensors, sparse_safetensors, write_safetensors
@@ -12,5 +12,5 @@ from .word2vec import read_word2vec, write_word2vec
 from .writing import atomic_write
 
 __all__ = ["FastTextFile", "FileReference", "FormatError", "SafeTensors", "Source", "atomic_write", "check_tree",
-           "is_unicode", "read_fasttext", "read_json", "read_tree", "read_word2vec", "refuse_repeats", "short",
-           "sparse_safetensors", "write_projector", "write_safetensors", "write_tree", "write_word2vec"]
+           "found_in", "is_unicode", "read_fasttext", "read_json", "read_tree", "read_word2vec", "refuse_repeats",
+           "short", "sparse_safetensors", "write_projector", "write_safetensors", "write_tree", "write_word2vec"]

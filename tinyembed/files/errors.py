@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import reprlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 Path = str | os.PathLike[str]
 
@@ -22,6 +24,23 @@ class FormatError(ValueError):
     def __init__(self, path: Path, where: str, problem: str) -> None:
         super().__init__(f"{os.fspath(path)}, {where}: {problem}")
         self.path, self.where, self.problem = os.fspath(path), where, problem
+
+
+@contextmanager
+def found_in(path: Path, where: str) -> Iterator[None]:
+    """What is made inside is made of a file's values: an error that they raise is a FormatError with their place.
+
+    >>> with found_in("words", "tree.about"):
+    ...     int("seven")
+    Traceback (most recent call last):
+    tinyembed.files.errors.FormatError: words, tree.about: invalid literal for int() with base 10: 'seven'
+    """
+    try:
+        yield
+    except FormatError:
+        raise
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
+        raise FormatError(path, where, str(error)) from error
 
 
 def short(value: object) -> str:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from dataclasses import fields
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..core import Array
+from ..files import FormatError, check_tree, found_in, short
 from ..text import LineSentences, Vocabulary
-from ..train import History, load_checkpoint, save_checkpoint
+from ..train import History, check_states, load_checkpoint, save_checkpoint
 from ..vectors import KeyedVectors
 from .settings import Settings
 
 SIZES = ("vector_size", "min_n", "max_n", "bucket")  # settings that decide how many rows there are, and how wide
+SETTING = (None, bool, int, float)  # what a setting can be in a file
 
 
 class TextModel:
@@ -22,6 +25,7 @@ class TextModel:
     Its settings, of which `vector_size`, `seed`, `min_count` and `max_final_vocab` are known here, are attributes of
     the model; reading and assigning them reaches `settings`, the one place where they are kept. A subclass defines
 
+        settings_class   the dataclass of its settings, and ROWS, the form of what else its `_about` keeps
         _make(rows)   network (a Module) and optimizer (an Adagrad with a sum for each row), from the vocabulary; of a
                       model that was saved, `rows` is what its `_about` says of them
         _grow(new)    rows for the words that the vocabulary `new` has more
@@ -29,6 +33,8 @@ class TextModel:
         train(…)      through `te.train.fit`
     """
 
+    settings_class: ClassVar[type[Settings]]
+    ROWS: ClassVar[Any] = None  # the form of `rows` in a file; None where there are none
     settings: Any
     network: Any
     optimizer: Any
@@ -143,17 +149,38 @@ class TextModel:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Any:
-        """The model that `save` wrote."""
-        about = load_checkpoint(path).about
-        if not isinstance(about, dict) or about.get("class") != cls.__name__:
-            raise ValueError(f"{os.fspath(path)} is no {cls.__name__}")
-        model: Any = cls(**about["settings"])
-        model.vocabulary = Vocabulary(about["tokens"], about["counts"])
-        model._make(about.get("rows"))
-        load_checkpoint(path, model.network, model.optimizer)
-        model.rng.bit_generator.state = about["rng"]
-        model._refresh()
+        """The model that `save` wrote. FormatError for a file that is none; what it says is held against the arrays in
+        it before anything is made, and reaches the constructor as settings alone."""
+        found = load_checkpoint(path)
+        about = found.about
+        if not isinstance(about, dict) or str(about.get("class")) != cls.__name__:
+            raise FormatError(path, "tree.about", f"this is no {cls.__name__}")
+        form = {"class": str, "settings": {str: SETTING}, "tokens": [str], "counts": np.dtype(np.int64),
+                "rng": {str: object}, **({"rows": cls.ROWS} if cls.ROWS else {})}
+        check_tree(path, about, form, "tree.about")
+        if strange := set(about["settings"]) - {field.name for field in fields(cls.settings_class)}:
+            raise FormatError(path, "tree.about.settings", f"{short(sorted(strange))} are no settings of a "
+                              f"{cls.__name__}")
+        with found_in(path, "tree"):
+            model: Any = cls(**about["settings"])
+            model.vocabulary = Vocabulary(about["tokens"], about["counts"])
+            rows = about.get("rows")
+            for name, number in model._tables(rows).items():
+                shape = number, model.vector_size
+                if found.shapes.get(name) != shape:
+                    raise ValueError(f"table {name} is {found.shapes.get(name)} in the file, where vector_size and the "
+                                     f"words say {shape}")
+            check_states({"rng": model.rng}, {"rng": about["rng"]})
+            model._make(rows)
+            load_checkpoint(path, model.network, model.optimizer)
+            model.rng.bit_generator.state = about["rng"]
+            model._refresh()
         return model
+
+    def _tables(self, rows: Any) -> dict[str, int]:
+        """How many rows the tables of a model that was saved have, those of the widest at least, by the vocabulary and
+        by `rows` of its file. ValueError for `rows` that do not belong to these words."""
+        return {"vectors": len(self.vocabulary)}
 
     def _about(self) -> dict[str, Any]:
         return {"class": type(self).__name__, "settings": vars(self.settings), "tokens": self.vocabulary.tokens,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -117,6 +117,8 @@ class Doc2Vec(Word2Vec):
     True
     """
 
+    settings_class = Doc2VecSettings
+    ROWS: ClassVar = [[(str, int)]]  # the tags of each document
     sg = 0  # an example is a word
 
     @shows(Doc2VecSettings)
@@ -132,6 +134,10 @@ class Doc2Vec(Word2Vec):
         documents = documents_of(corpus_iterable, corpus_file)
         self.tags = [_checked_tags(document.tags, i) for i, document in enumerate(documents or ())]
         super().build_vocab(documents and words_of(documents))
+
+    def _tables(self, rows: Any) -> dict[str, int]:
+        tags = {tag for i, tags in enumerate(rows) for tag in _checked_tags(tags, i)}
+        return {**super()._tables(rows), "documents": len(tags)}
 
     def _make(self, rows: Any = None) -> None:
         V = len(self.vocabulary)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from .base import TextModel
 from .settings import shows
 from .word2vec import WindowModel, Word2Vec, Word2VecSettings, ragged_rows
 
+SPARE = 1 << 19  # characters of pieces that a small file may speak of
+
 
 def ngrams(word: str, min_n: int, max_n: int) -> list[str]:
     """The pieces of <word> of min_n to max_n characters, the short ones first; < and > mark its ends.
@@ -23,7 +25,7 @@ def ngrams(word: str, min_n: int, max_n: int) -> list[str]:
     ['<ca', 'cat', 'at>', '<cat', 'cat>']
     """
     marked = f"<{word}>"
-    return [marked[i:i + n] for n in range(min_n, max_n + 1) for i in range(len(marked) - n + 1)]
+    return [marked[i:i + n] for n in range(min_n, min(max_n, len(marked)) + 1) for i in range(len(marked) - n + 1)]
 
 
 def fnv(text: str) -> int:
@@ -110,12 +112,33 @@ class FastText(Word2Vec):
     True
     """
 
+    settings_class = FastTextSettings
+    ROWS: ClassVar = [np.dtype(np.int64)]  # word_rows, buckets, bucket_rows
     keyed = SubwordVectors
     wv: SubwordVectors
 
     @shows(FastTextSettings)
     def __init__(self, sentences: Any = None, corpus_file: Any = None, *, held_out: Any = None, **named: Any) -> None:
         TextModel.__init__(self, FastTextSettings(**named), sentences, corpus_file, held_out=held_out)
+
+    def _tables(self, rows: Any) -> dict[str, int]:
+        """As said there; words and pieces have a row each, and there are no pieces but those of the words."""
+        if len(rows) != 3:
+            raise ValueError(f"{len(rows)} arrays, where those of words, buckets and their rows were expected")
+        word_rows, buckets, bucket_rows = rows
+        lengths, counts = np.unique([len(word) + 2 for word in self.vocabulary.tokens], return_counts=True)
+        work = sum(count * n * (m - n + 1) for m, count in zip(lengths.tolist(), counts.tolist())
+                   for n in range(self.min_n, min(self.max_n, m) + 1))
+        there = int(lengths @ counts) + self.vector_size * len(buckets)
+        if work > 64 * there + SPARE:
+            raise ValueError(f"the pieces of the words have {work:,} characters, which is out of proportion to "
+                             f"{len(buckets):,} buckets: min_n {self.min_n}, max_n {self.max_n}")
+        met = np.unique([h for word in self._hashed(self.vocabulary) for h in word]).astype(np.int64)
+        every = np.concatenate([word_rows, bucket_rows]) if word_rows.ndim == bucket_rows.ndim == 1 else word_rows
+        if word_rows.shape != (len(self.vocabulary),) or bucket_rows.shape != buckets.shape or \
+                not np.array_equal(met, buckets) or not np.array_equal(np.sort(every), np.arange(len(every))):
+            raise ValueError("the rows are not one for each word, and one for each bucket that its pieces meet")
+        return {"vectors": len(every), "output": len(self.vocabulary)}
 
     def _make(self, rows: Any = None) -> None:
         self.word_rows, self.buckets, self.bucket_rows = rows or [np.zeros(0, np.int64)] * 3

@@ -82,6 +82,8 @@ class GloVe(TextModel):
     True
     """
 
+    settings_class = GloVeSettings
+
     @shows(GloVeSettings)
     def __init__(self, sentences: Any = None, corpus_file: Any = None, *settings: Any, **named: Any) -> None:
         super().__init__(GloVeSettings(*settings, **named), sentences, corpus_file)

@@ -85,6 +85,8 @@ class ItemToVec(NodeModel):
     (['milk', 'tea'], 'saw')
     """
 
+    settings_class = ItemToVecSettings
+
     @shows(ItemToVecSettings)
     def __init__(self, baskets: Any = None, corpus_file: Any = None, *settings: Any, held_out: Any = None,
                  **named: Any) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..data import Graph, as_graph, random_walks
+from ..files import short
 from ..vectors import NodeVectors, node_key
 from .word2vec import Word2Vec
 
@@ -37,8 +39,15 @@ class Walks:
 class NodeModel(Word2Vec):
     """Word2Vec of walks, as `Node2Vec.fit` makes it: the keys of `wv` are nodes (`NodeVectors`)."""
 
+    ROWS: ClassVar = [str]  # the nodes that are integers, as text
     keyed = NodeVectors
     integers: frozenset[str] = frozenset()  # the nodes that are integers, as text
+
+    def _tables(self, rows: Any) -> dict[str, int]:
+        for text in rows:
+            if text not in self.vocabulary or not re.fullmatch("0|-?[1-9][0-9]{,400}", text):
+                raise ValueError(f"{short(text)} is no integer among the nodes")
+        return super()._tables(rows)
 
     def _make(self, rows: Any = None) -> None:
         super()._make()

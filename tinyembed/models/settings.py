@@ -10,13 +10,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf
+from sys import float_info
 from typing import Any, TypeVar
 
 import numpy as np
 
 F = TypeVar("F", bound=Callable[..., None])
 INTEGER, NUMBER = (int, np.integer, np.bool_), (int, float, np.integer, np.floating)
+MOST = float_info.max  # beyond it an integer is no float
 RULES: dict[str, tuple[str, Callable[[Any], Any]]] = {  # what a setting is, and whether a value is that
     **dict.fromkeys(("vector_size", "window", "negative", "min_n", "max_n", "bucket"),
                     ("an integer, 1 or more", lambda x: isinstance(x, INTEGER) and x >= 1)),
@@ -24,9 +25,9 @@ RULES: dict[str, tuple[str, Callable[[Any], Any]]] = {  # what a setting is, and
     "max_final_vocab": ("an integer, 1 or more, or None", lambda x: x is None or (isinstance(x, INTEGER) and x >= 1)),
     "seed": ("an integer, 0 or more, or None", lambda x: x is None or (isinstance(x, INTEGER) and x >= 0)),
     **dict.fromkeys(("alpha", "min_alpha", "sample", "lr"),
-                    ("a finite number, 0 or more", lambda x: isinstance(x, NUMBER) and 0 <= x < inf)),
-    "x_max": ("a finite number above 0", lambda x: isinstance(x, NUMBER) and 0 < x < inf),
-    "ns_exponent": ("a finite number", lambda x: isinstance(x, NUMBER) and -inf < x < inf),
+                    ("a finite number, 0 or more", lambda x: isinstance(x, NUMBER) and 0 <= x <= MOST)),
+    "x_max": ("a finite number above 0", lambda x: isinstance(x, NUMBER) and 0 < x <= MOST),
+    "ns_exponent": ("a finite number", lambda x: isinstance(x, NUMBER) and -MOST <= x <= MOST),
     **dict.fromkeys(("sg", "cbow_mean", "dm", "dbow_words", "shrink_windows"),
                     ("0 or 1", lambda x: isinstance(x, INTEGER) and x in (0, 1))),
     "dm_mean": ("0, 1 or None", lambda x: x is None or (isinstance(x, INTEGER) and x in (0, 1)))}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -155,6 +155,8 @@ class Word2Vec(TextModel):
     >>> model.wv.most_similar("king", topn=1)[0][0]
     'queen'
     """
+
+    settings_class: ClassVar[type[Settings]] = Word2VecSettings
 
     @shows(Word2VecSettings)
     def __init__(self, sentences: Any = None, corpus_file: Any = None, *settings: Any, held_out: Any = None,

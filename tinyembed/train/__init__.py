@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from .history import History
 from .loop import evaluate, fit, train_step
+from .place import check_states
 
 if TYPE_CHECKING:
     from .checkpoint import load_checkpoint, save_checkpoint
     from .group import Group
     from .parallel import launch
 
-__all__ = ["Group", "History", "evaluate", "fit", "launch", "load_checkpoint", "save_checkpoint", "train_step"]
+__all__ = ["Group", "History", "check_states", "evaluate", "fit", "launch", "load_checkpoint", "save_checkpoint",
+           "train_step"]
 
 _LATER = {"Group": "group", "launch": "parallel", "load_checkpoint": "checkpoint", "save_checkpoint": "checkpoint"}
 

@@ -37,11 +37,14 @@ class Checkpoint:
     about      whatever was given to be kept: vocabulary, configuration
     steps      how many steps were taken; 0 if it was not `fit` that saved
     version    of the tinyembed that wrote it
+    shapes     of the parameters, by name: what `about` says of a model's sizes can be held against them before the
+               model is made
     """
 
     about: Any
     steps: int
     version: str
+    shapes: dict[str, tuple[int, ...]]
 
 
 def save_checkpoint(path: str | os.PathLike[str], model: Any, optimizer: Optimizer | None = None, *,
@@ -78,7 +81,8 @@ def load_checkpoint(path: str | os.PathLike[str], model: Any = None, optimizer: 
         put_back(path, tree, model, optimizer)
     elif optimizer is not None:
         raise ValueError("an optimiser is put back together with its model: give both")
-    return Checkpoint(tree["about"], tree["run"]["steps"] if tree["run"] else 0, version)
+    shapes = {name: tuple(p["stored"].shape) for name, p in tree["model"].items()}
+    return Checkpoint(tree["about"], tree["run"]["steps"] if tree["run"] else 0, version, shapes)
 
 
 def write(path: str | os.PathLike[str], model: Any, optimizer: Optimizer | None, run: Any, about: Any) -> None:
