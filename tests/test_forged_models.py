@@ -1,5 +1,6 @@
 """Files of word models that were written to do harm, or changed. See forged_models.py."""
 
+import json
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -7,10 +8,15 @@ from pathlib import Path
 import forged_models
 import numpy as np
 import pytest
-from forged_models import MAKERS, forgeries, some, try_forged
+from forged_checkpoints import places, put
+from forged_models import MAKERS, forgeries, memory_limit, some, time_limit, try_forged
+from mutants_models import make_bert, make_gpt
+from test_encoder import bert, static
 
-from tinyembed.files import FormatError, write_tree
-from tinyembed.models import fasttext
+from tinyembed import load_table
+from tinyembed.files import FormatError, write_safetensors, write_tree
+from tinyembed.models import SentenceEncoder, fasttext, load_bert, load_gpt
+from tinyembed.nn import Dense
 from tinyembed.train import checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*ever touched")
@@ -29,7 +35,7 @@ def forged(tmp_path, name, changes):
     """A model's file in which (place -> value) stands instead."""
     tree = forgeries(name)[0]
     for path, value in changes.items():
-        tree = forged_models.put(tree, tuple(path.split(".")), value)
+        tree = put(tree, tuple(path.split(".")), value)
     write_tree(tmp_path / "model", tree, kind=checkpoint.KIND, layout=checkpoint.LAYOUT)
     return tmp_path / "model"
 
@@ -50,19 +56,68 @@ def test_settings_of_a_file_are_known_and_fit_its_arrays(tmp_path, monkeypatch, 
     (tmp_path / "text").write_text("this is read\n")
     monkeypatch.chdir(tmp_path)
     path = forged(tmp_path, name, settings(name, **others))
-    with pytest.raises(FormatError, match=reason), forged_models.memory_limit(64), forged_models.time_limit(2):
+    with pytest.raises(FormatError, match=reason), memory_limit(64), time_limit(2):
         type(forged_models._whole(name)).load(path)
 
 
 def test_a_range_of_pieces_costs_what_the_words_have(tmp_path):
     """It hung: the pieces were sought at each length up to max_n."""
     path = forged(tmp_path, "FastText", settings("FastText", max_n=10**9))
-    with forged_models.time_limit(2), pytest.raises(FormatError, match="one for each bucket"):
+    with time_limit(2), pytest.raises(FormatError, match="one for each bucket"):
         fasttext.FastText.load(path)  # of words with eight characters some have pieces that are longer than 6
     assert fasttext.ngrams("cat", 1, 10**9) == fasttext.ngrams("cat", 1, 5)
     word = "a" * 20_000
     path = forged(tmp_path, "FastText", {
         "about.tokens": [word], "about.counts": np.array([1]),
         **settings("FastText", min_n=1, max_n=20_000)})
-    with forged_models.time_limit(2), pytest.raises(FormatError, match="out of proportion"):
+    with time_limit(2), pytest.raises(FormatError, match="out of proportion"):
         fasttext.FastText.load(path)
+
+
+# ---------------------------------------------------------------------------------------------------- published folders
+
+PUBLISHED = {  # name -> (write into a folder, read it)
+    "GPT": (lambda folder: make_gpt(folder / "config.json"), load_gpt),
+    "BERT": (lambda folder: make_bert(folder / "config.json"), load_bert),
+    "token table": (lambda folder: make_gpt(folder / "config.json"), load_table),
+    "sentence encoder": (lambda folder: bert(pooling=["cls", "max"], head=[Dense(16, 5)], max_length=9).save_pretrained(
+        folder), SentenceEncoder),
+    "static encoder": (lambda folder: static(head=[Dense(6, 4)]).save_pretrained(folder), SentenceEncoder)}
+SIZES = [100_000, 10**9, 2**62]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_what_settings_speak_of_is_held_against_the_weights_before_it_is_made(tmp_path, name):
+    """Each number in each file of settings beside the weights, in turn; with as many bytes of junk in the weights."""
+    write, read = PUBLISHED[name]
+    write(tmp_path)
+    read(tmp_path)
+    count = Counter()
+    for file in sorted(tmp_path.rglob("*.json")):
+        whole = json.loads(file.read_text())
+        for path, x in places(whole):
+            if type(x) is int and "vocab" not in path[:-1]:
+                for size in SIZES:
+                    file.write_text(json.dumps(put(whole, path, size)))
+                    try:
+                        with time_limit(1), memory_limit(64):
+                            read(tmp_path)
+                        count["taken"] += 1
+                    except FormatError:
+                        count["refused"] += 1
+        file.write_text(json.dumps(whole))
+    assert count["refused"] >= 6
+
+
+@pytest.mark.parametrize(("load", "sizes"), [
+    (load_gpt, {"n_layer": 100_000, "n_embd": 1, "n_head": 1, "vocab_size": 1, "n_positions": 1}),
+    (load_bert, {"num_hidden_layers": 100_000, "hidden_size": 1, "num_attention_heads": 1, "intermediate_size": 1,
+                 "vocab_size": 1, "max_position_embeddings": 1})])
+def test_layers_are_counted_before_they_are_made(tmp_path, load, sizes):
+    """Junk of any dtype and any number of names does not stand for them."""
+    (tmp_path / "config.json").write_text(json.dumps(sizes))
+    for junk in ({"junk": np.zeros(300_000, np.uint8)}, {"junk": np.zeros(2_000_000, np.float32)},
+                 {f"h.{i}": np.zeros(1, np.float32) for i in range(9999)}):
+        write_safetensors(tmp_path / "model.safetensors", junk)
+        with pytest.raises(FormatError, match="100,000 layers"), time_limit(1), memory_limit(64):
+            load(tmp_path)

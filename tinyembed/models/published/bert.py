@@ -43,8 +43,9 @@ def load_bert(path: str | os.PathLike[str], *, dtype: Any = np.float32) -> BERT:
     file = SafeTensors(path)
     config = _config(os.path.join(path, "config.json"))
     names, D = without_prefix(file, r"bert\."), config.hidden_size
+    layers = config.num_hidden_layers
     refuse_larger(file, (config.vocab_size + config.max_position_embeddings + config.type_vocab_size) * D
-                  + config.num_hidden_layers * (4 * D + 2 * config.intermediate_size) * D)
+                  + layers * (4 * D + 2 * config.intermediate_size) * D, layers)
     model = BERT(config, dtype=dtype)
     made, headless = dict(model.named_parameters()), "cls.predictions.transform.dense.weight" not in names
 

@@ -37,7 +37,7 @@ def load_efficientnet(folder: str | os.PathLike[str], *, dtype: Any = np.float32
     for repeats, n, m, kernel, _, ratio in config.stages():
         first, others = (width * ratio * (kernel ** 2 + m + 2 * config.squeezed(width)) for width in (n, m))
         wanted += first + (repeats - 1) * others
-    refuse_larger(file, wanted)
+    refuse_larger(file, wanted, sum(repeats for repeats, *_ in config.stages()))
     model = EfficientNet(config, dtype=dtype)
     with_weights(model, file, names, lambda ours: [renamed(ours, EFFICIENTNET_NAMES, "encoder.blocks")])
     return described(model, path, given)

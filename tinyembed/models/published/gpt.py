@@ -39,7 +39,7 @@ def load_gpt(path: str | os.PathLike[str], config: GPTConfig | None = None, *, d
     head, table = (numbers(file, names.get(f"{name}.weight")) for name in ("lm_head", "wte"))
     config = replace(config, tied=head is None or (table is not None and np.array_equal(head, table)))
     positions = config.block_size if config.position == "learned" else 0
-    refuse_larger(file, (config.vocab_size + positions) * D + config.n_layer * 12 * D * D)
+    refuse_larger(file, (config.vocab_size + positions) * D + config.n_layer * 12 * D * D, config.n_layer)
     model = GPT(config, dtype=dtype)
 
     def found(ours: str) -> Array | None:

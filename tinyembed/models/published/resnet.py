@@ -34,7 +34,7 @@ def load_resnet(folder: str | os.PathLike[str], *, dtype: Any = np.float32) -> R
     for n, depth in zip(config.hidden_sizes, config.depths):
         inner = n // REDUCTION
         wanted += depth * (18 * n * n if config.layer_type == "basic" else 2 * n * inner + 9 * inner * inner)
-    refuse_larger(file, wanted)
+    refuse_larger(file, wanted, sum(config.depths))
     model = ResNet(config, dtype=dtype)
 
     def theirs(ours: str) -> list[str]:

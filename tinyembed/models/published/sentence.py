@@ -19,7 +19,7 @@ from ...text import PLAIN, load_tokenizer
 from ..bert import BERT
 from ..bodies import StaticEmbedding
 from .bert import load_bert, save_bert
-from .weights import is_size, numbers, read_config
+from .weights import is_size, numbers, read_config, refuse_larger
 
 POOLING = {  # ours -> the flag in its settings, in which order flags count; and its name there since version 6
     "cls": ("pooling_mode_cls_token", "cls"), "max": ("pooling_mode_max_tokens", "max"),
@@ -169,6 +169,7 @@ def _dense(folder: Path, dtype: Any) -> Dense:
     if not (folder / "model.safetensors").is_file():
         raise FormatError(folder, "the weights", "there is no model.safetensors; pickled weights are not read")
     file = SafeTensors(folder / "model.safetensors")
+    refuse_larger(file, given["in_features"] * given["out_features"])
     layer = Dense(given["in_features"], given["out_features"], activation, bool(given["bias"]), dtype=dtype)
     state = {name.removeprefix("linear."): numbers(file, name) for name in file}
     try:

@@ -15,7 +15,7 @@ import numpy as np
 from ...core import Array, blocks
 from ...files import FormatError, SafeTensors, short
 from ...nn import Embedding
-from .weights import is_size, read_config
+from .weights import FLOATS, is_size, read_config
 
 # What the module of the token table is called, `NAME.weight` at the end of a tensor's name; the first that is there.
 NAMES = ("shared",  # T5, BART: of encoder and decoder
@@ -28,7 +28,6 @@ NAMES = ("shared",  # T5, BART: of encoder and decoder
          "embeddings", "embedding")  # Mamba, RWKV; static tables such as WordLlama's
 WIDTHS = ("word_embed_proj_dim", "embedding_size",  # OPT; ALBERT, ELECTRA: tables narrower than the model
           "hidden_size", "n_embd", "d_model", "n_embed", "dim", "emb_dim", "hidden_dim")
-FLOATS = {"F64": np.float64, "F32": np.float32, "F16": np.float32, "BF16": np.float32}  # stored -> read
 
 
 class PretrainedTable:

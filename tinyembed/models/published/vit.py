@@ -34,7 +34,7 @@ def load_vit(folder: str | os.PathLike[str], *, dtype: Any = np.float32) -> ViT:
                          classes(file, names.get("classifier.weight"), path, given))
     D, (p, q), (h, w) = config.hidden_size, both(config.patch_size), config.grid
     refuse_larger(file, (h * w + config.num_channels * p * q) * D
-                  + config.num_hidden_layers * (4 * D + 2 * config.intermediate_size) * D)
+                  + config.num_hidden_layers * (4 * D + 2 * config.intermediate_size) * D, config.num_hidden_layers)
     model = ViT(config, dtype=dtype)
 
     def theirs(ours: str) -> list[str]:

@@ -26,6 +26,10 @@ HARMLESS = {"architectures", "model_type", "transformers_version", "dtype", "tor
 UNUSED = {"is_encoder_decoder": False, "is_decoder": False, "add_cross_attention": False, "tie_word_embeddings": True,
           "tie_encoder_decoder": False, "chunk_size_feed_forward": 0, "use_bfloat16": False}
 
+FLOATS = {"F64": np.float64, "F32": np.float32, "F16": np.float32, "BF16": np.float32}  # stored -> read
+SPARE = 1 << 21  # numbers that a model may have beyond those in its file, until all are looked for by name
+SHARE = 6  # tensors of a layer at least: two norms, four matrices
+
 
 def read_config(path: str, missing: FormatError) -> dict[str, Any]:
     """The settings in a config.json; `missing` is raised where there is none."""
@@ -100,13 +104,18 @@ def joined(file: SafeTensors, theirs: list[str | None], ours: str) -> Array | No
     return None if len(parts) < len(theirs) else np.concatenate(parts) if len(parts) > 1 else parts[0]
 
 
-def refuse_larger(file: SafeTensors, wanted: int) -> None:
-    """FormatError, before memory is asked for, where matrices and tables have many times the numbers that are there.
-    (Of less, `filled` can say more: which of them is missing.)"""
-    there = sum(math.prod(file.shape(name)) for name in file)
-    if wanted > 4 * there:
-        raise FormatError(file.path, "the weights", f"they are {there:,} numbers, and the settings speak of a model of "
-                          f"{wanted:,} or more; config.json and the weights must be of one model")
+def refuse_larger(file: SafeTensors, wanted: int, layers: int = 0) -> None:
+    """FormatError, before a model is made, where its matrices and tables have more numbers than are there as floats, or
+    its layers more tensors. (Of a few, `filled` can say more: which of them is missing.)
+
+    wanted   numbers of the model, or somewhat less
+    layers   its layers, each of which has SHARE tensors at least
+    """
+    there = sum(math.prod(file.shape(name)) for name in file if file.dtype(name) in FLOATS)
+    if wanted > there + SPARE or layers * SHARE > len(file) + SHARE * 100:
+        raise FormatError(file.path, "the weights", f"they are {there:,} numbers in {len(file):,} tensors, and the "
+                          f"settings speak of a model of {wanted:,} or more in {layers:,} layers; config.json and the "
+                          "weights must be of one model")
 
 
 def filled(model: Any, file: SafeTensors, found: Callable[[str], Array | None]) -> Any:
