@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import FormatError, Path, short
+from .source import open_file
 from .untrusted import check_errors, decode, refuse_repeats
 
 _MAGIC = 793712314
@@ -84,7 +85,7 @@ def read_fasttext(path: Path, *, errors: str = "strict") -> FastTextFile:
     (['cat'], array([9]), 'sg', array([1., 2.], dtype=float32))
     """
     check_errors(errors)
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         settings, V, labels, ntokens = _head(path, file.read(_HEAD.size), os.fstat(file.fileno()).st_size)
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             entries = partial(_entries, path, data, V, V + labels, errors)

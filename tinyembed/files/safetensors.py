@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
@@ -13,6 +12,7 @@ from ..core import Array, as_ids, blocks
 from .bfloat import narrow, widen
 from .errors import FormatError, Path, short
 from .header import STORED, Place, header_bytes, read_header
+from .source import open_file
 from .untrusted import read_json
 from .writing import atomic_write
 
@@ -55,7 +55,7 @@ class SafeTensors(Mapping[str, Array]):
 
     def _open(self, path: str) -> dict[str, Place]:
         """Check a file's header, keep a mapping of it; where its tensors lie."""
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             size = os.fstat(file.fileno()).st_size
             metadata, places = read_header(path, file, size)
             # Of the file that was checked, though another may take its name meanwhile.
@@ -165,8 +165,6 @@ def _find(path: str) -> str:
                        " convert it where you trust it" for name in names if name.endswith((".bin", ".pt", ".pth")))
             raise FormatError(path, "the folder", "no .safetensors file in it" + next(pickles, ""))
         path = os.path.join(path, found[0])
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise FormatError(path, "the path", "not a regular file")
     return path
 
 

@@ -4,14 +4,35 @@ from __future__ import annotations
 
 import gzip
 import os
+import stat
 import sys
 import zlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 from .errors import FormatError, Path
 
+MOST = 100_000_000  # bytes of a file that is read at once
 BLOCK = 1 << 18  # small enough for a processor's cache, and for what a block's words and numbers take as objects
+
+
+def open_file(path: Path) -> BinaryIO:
+    """A file, open to be read. FormatError for what is none: a device may have no end, and who opens a pipe that nobody
+    writes to waits for ever. OSError as `open` does."""
+    file = open(os.fspath(path), "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise FormatError(path, "the path", "not a regular file")
+    return file
+
+
+def read_file(path: Path, most: int = MOST) -> bytes:
+    """All bytes of a file; FormatError, before any are read, for more than `most` of them."""
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise FormatError(path, "the file", f"{size:,} bytes, where at most {most:,} are read")
+        return file.read(size)
 
 
 class Source:
@@ -24,7 +45,7 @@ class Source:
 
     def __init__(self, path: Path, progress: bool = False) -> None:
         self.path, self.progress, self.consumed = path, progress, 0
-        self._file = open(path, "rb")
+        self._file = open_file(path)
         length = os.fstat(self._file.fileno()).st_size
         packed = self._file.read(3) == b"\x1f\x8b\x08"
         self._file.seek(0)

@@ -10,7 +10,6 @@ have in the file. So a reader first keeps a 64-bit hash of each, and the strings
 from __future__ import annotations
 
 import json
-import os
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -19,9 +18,9 @@ from typing import Any, NoReturn
 import numpy as np
 
 from .errors import FormatError, Path, short
+from .source import read_file
 
 SPARE = 32 << 20  # bytes that reading a file may take beyond the file's own size
-MOST = 100_000_000  # bytes of JSON; the limit of safetensors
 
 
 # -- JSON --------------------------------------------------------------------------------------------------------------
@@ -31,12 +30,8 @@ def read_json(path: Path, spare: int = SPARE) -> Any:
 
     spare   bytes of memory that reading may take beyond the file's size
     """
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > MOST:
-            raise FormatError(path, "the file", f"{size:,} bytes, where JSON of at most {MOST:,} is read")
-        data = file.read(size)
-    return parse_json(path, "the file", data, size + spare)
+    data = read_file(path)
+    return parse_json(path, "the file", data, len(data) + spare)
 
 
 def parse_json(path: Path, where: str, data: bytes, room: int, numbers: Callable[[str], Any] | None = None) -> Any:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..files import FormatError, read_json, short
+from ..files import FormatError, open_file, read_file, read_json, short
 from .bpe import BYTE_CHARACTERS, ByteLevelBPE
 from .sentencepiece import SentencePieceBPE
 from .simple import CharacterTokenizer, WordTokenizer
@@ -71,7 +71,7 @@ def load_as(asked: type[Kind], path: str | os.PathLike[str], options: dict[str, 
 
 def _refuse_vocabulary(path: Path) -> None:
     start = f'{{"format": "{FORMAT}"'.encode()
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         if file.read(len(start)) == start:
             raise FormatError(path, "line 1", "a vocabulary, which does not say how a text is cut: give "
                               "Vocabulary.load(path) to WordTokenizer or CharacterTokenizer")
@@ -79,7 +79,7 @@ def _refuse_vocabulary(path: Path) -> None:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_bytes().decode().replace("\r\n", "\n").removesuffix("\n").split("\n")
+        return read_file(path).decode().replace("\r\n", "\n").removesuffix("\n").split("\n")
     except UnicodeDecodeError as error:
         raise FormatError(path, f"offset {error.start}", "this is not UTF-8: get the file again") from None
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core import Tensor, as_ids
-from ..files import FormatError, atomic_write, is_unicode, refuse_repeats, short
+from ..files import FormatError, atomic_write, is_unicode, open_file, refuse_repeats, short
 
 UNKNOWN = "<unk>"
 SPECIALS = (UNKNOWN, "<end>")
@@ -253,7 +253,7 @@ def _checked_tokens(tokens: Iterable[str]) -> list[str]:
 
 def _entries(path: str | os.PathLike[str]) -> Iterator[tuple[str, int, str]]:
     """(token, count, where it stands) for each line of a vocabulary's file; FormatError for what is none."""
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         declared, number = _parsed(file.readline(LONGEST)), 1
         if type(declared) is not dict or declared.keys() != {"format", "tokens"} or declared["format"] != FORMAT:
             raise FormatError(path, "line 1", f"it does not say that this is a {FORMAT!r}, of so many tokens")
