@@ -359,8 +359,8 @@ def test_vocab_txt(tmp_path):
     assert ours.special == {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3} and ours.encode("[PAD]a") == [2, 0, 4, 3]
     ours.save(tmp_path / "tokenizer.json")
     assert load_tokenizer(tmp_path).encode("á[SEP]", "a") == ours.encode("á[SEP]", "a") == [2, 4, 3, 3, 4, 3]
-    for data, message in [(b"[UNK]\na\na\n", "token 'a' has two ids, 1 and 2"), (b"a\n", r"unknown token '\[UNK\]'"),
-                          (b"\xff", "offset 0: this is not UTF-8")]:
+    for data, message in [(b"[UNK]\na\na\n", "line 3: the word 'a' stands at line 2 already"),
+                          (b"a\n", r"unknown token '\[UNK\]'"), (b"\xff", "offset 0: this is not UTF-8")]:
         (tmp_path / "vocab.txt").write_bytes(data)
         with pytest.raises(FormatError, match=message):
             load_tokenizer(tmp_path / "vocab.txt")

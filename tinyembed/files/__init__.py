@@ -7,11 +7,11 @@ from .projector import write_projector
 from .safetensors import SafeTensors, sparse_safetensors, write_safetensors
 from .source import Source, open_file, read_file
 from .trees import check_tree, read_tree, write_tree
-from .untrusted import is_unicode, read_json, refuse_repeats
+from .untrusted import Repeats, is_unicode, read_json
 from .word2vec import read_word2vec, write_word2vec
 from .writing import atomic_write
 
-__all__ = ["FastTextFile", "FileReference", "FormatError", "SafeTensors", "Source", "atomic_write", "check_tree",
-           "found_in", "is_unicode", "open_file", "read_fasttext", "read_file", "read_json", "read_tree",
-           "read_word2vec", "refuse_repeats", "short", "sparse_safetensors", "write_projector", "write_safetensors",
-           "write_tree", "write_word2vec"]
+__all__ = ["FastTextFile", "FileReference", "FormatError", "Repeats", "SafeTensors", "Source", "atomic_write",
+           "check_tree", "found_in", "is_unicode", "open_file", "read_fasttext", "read_file", "read_json", "read_tree",
+           "read_word2vec", "short", "sparse_safetensors", "write_projector", "write_safetensors", "write_tree",
+           "write_word2vec"]

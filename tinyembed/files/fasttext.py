@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from .errors import FormatError, Path, short
 from .source import open_file
-from .untrusted import check_errors, decode, refuse_repeats
+from .untrusted import Repeats, check_errors, decode
 
 _MAGIC = 793712314
 _SETTINGS = ("dim", "ws", "epoch", "minCount", "neg", "wordNgrams", "loss", "model", "bucket", "minn", "maxn",
@@ -89,16 +89,17 @@ def read_fasttext(path: Path, *, errors: str = "strict") -> FastTextFile:
         settings, V, labels, ntokens = _head(path, file.read(_HEAD.size), os.fstat(file.fileno()).st_size)
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             entries = partial(_entries, path, data, V, V + labels, errors)
-            hashes, counts, end = array("q"), array("q"), 0
+            repeats = Repeats(path, lambda: ((name, f"offset {place}") for name, _, place, _ in entries()))
+            counts, end = array("q"), 0
             for name, count, _, end in entries():  # noqa: B007  # the names are kept when all is known to be good
-                hashes.append(hash(name))
+                repeats.add((name,))
                 counts.append(count)
             dim, outputs = settings["dim"], labels if settings["model"] == "sup" else V
             input, end = _matrix(path, data, end, "input", V + settings["bucket"], dim)
             output, end = _matrix(path, data, end, "output", outputs, dim)
             if end < len(data):
                 raise FormatError(path, f"offset {end}", f"{len(data) - end:,} bytes follow the last matrix")
-            refuse_repeats(path, hashes, lambda: ((name, f"offset {place}") for name, _, place, _ in entries()))
+            repeats.refuse()
             names = [name for name, *_ in entries()]
     numbers = np.array(counts, np.int64)
     return FastTextFile(settings, names[:V], numbers[:V], names[V:], numbers[V:], ntokens, input, output)

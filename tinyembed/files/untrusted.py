@@ -17,9 +17,12 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from ..core import blocks
 from .errors import FormatError, Path, short
 from .source import read_file
 
+FIRST = 1 << 16  # words after which it is first asked whether one stands there twice
+FEW = 1000  # words of which strings are made to find that out
 SPARE = 32 << 20  # bytes that reading a file may take beyond the file's own size
 
 
@@ -127,17 +130,36 @@ def decode_all(path: Path, words: list[bytes], where: Callable[[int], str], erro
     return [decode(path, word, where(i), errors) for i, word in enumerate(words)]
 
 
-def refuse_repeats(path: Path, hashes: array[int], words: Callable[[], Iterable[tuple[str, str]]]) -> None:
-    """FormatError for a word that stands there twice.
+class Repeats:
+    """The words of a file so far, as hashes: FormatError when one of them is found to stand there twice.
 
-    hashes  of all words; sorted in place, for want of memory
-    words   called if two hashes are equal, it gives each word and its place once more
+    path    the file
+    words   called, it gives each word and its place once more
+
+    They are looked through whenever they have become twice as many, and by `refuse` in the end. So a file of one word
+    over and over, which packed is a thousandth of its length, is refused at its beginning; and of words that stand
+    there twice, few become strings.
     """
-    order = np.frombuffer(hashes, np.int64)
-    order.sort()
-    twice, seen = set(order[1:][order[1:] == order[:-1]].tolist()), dict[str, str]()
-    for word, place in words() if twice else ():
-        if hash(word) in twice:
-            if word in seen:
-                raise FormatError(path, place, f"the word {short(word)} stands at {seen[word]} already")
-            seen[word] = place
+
+    def __init__(self, path: Path, words: Callable[[], Iterable[tuple[str, str]]]) -> None:
+        self.path, self.words = path, words
+        self.hashes, self.next = array("q"), FIRST
+
+    def add(self, words: Iterable[str]) -> None:
+        self.hashes.extend(map(hash, words))
+        if len(self.hashes) >= self.next:
+            self.refuse()
+            self.next = 2 * len(self.hashes)
+
+    def refuse(self) -> None:
+        """FormatError if a word stands there twice."""
+        order = np.frombuffer(self.hashes or array("q", [0]), np.int64)
+        order.sort()  # in place, for want of memory
+        twice = np.unique(order[1:][order[1:] == order[:-1]])
+        for some in blocks(len(twice), entries=FEW):  # one block, but for words that share a hash and differ
+            suspects, seen = set(twice[some].tolist()), dict[str, str]()
+            for word, place in self.words():
+                if hash(word) in suspects:
+                    if word in seen:
+                        raise FormatError(self.path, place, f"the word {short(word)} stands at {seen[word]} already")
+                    seen[word] = place

@@ -72,7 +72,7 @@ def read_word2vec(path: Path, *, binary: bool = False, header: bool = True, limi
         declared, width = _header(source, binary, limit) if header else (0, 0)
         wanted = min(filter(None, (declared, limit)), default=0)
 
-        def rows() -> Iterator[Rows]:
+        def rows(source: Source) -> Iterator[Rows]:
             source.rewind()
             if header:
                 source.line()

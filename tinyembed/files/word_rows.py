@@ -8,8 +8,7 @@ checked; then, all of it being known to be good, the file is read once more.
 from __future__ import annotations
 
 import re
-from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +17,7 @@ import numpy.typing as npt
 from ..core import Array
 from .errors import FormatError, Path, short
 from .source import Source
-from .untrusted import decode_all, refuse_repeats
+from .untrusted import Repeats, decode_all
 
 SPARE = 24 << 20  # bytes that what is kept may take beyond those of the file
 
@@ -43,38 +42,48 @@ def rounded(path: Path, rows: Rows, dtype: np.dtype[Any], finite: bool) -> Rows:
     return rows._replace(vectors=vectors)
 
 
-def collect(source: Source, rows: Callable[[], Iterable[Rows]], expected: int, errors: str) -> tuple[list[str], Array]:
+def collect(source: Source, rows: Callable[[Source], Iterable[Rows]], expected: int, errors: str
+            ) -> tuple[list[str], Array]:
     """All words and vectors (V, D) of a file; FormatError for a word that is empty, not UTF-8, or there twice.
 
-    rows      called, it reads the rows from the first one on
+    rows      called with a source of the file, it reads the rows from the first one on
     expected  how many there will be, or 0 if only reading tells
     errors    what to do with words that are not UTF-8, as in bytes.decode
     """
-    words, table, hashes = _keep(source, rows(), expected, errors, bounded=True)
-    refuse_repeats(source.path, hashes, lambda: ((word, where(i)) for some, _, where in rows() for i, word in
-                                                 enumerate(decode_all(source.path, some, where, errors))))
+    def again() -> Iterator[tuple[str, str]]:
+        with Source(source.path) as other:  # the first may be half-way
+            for some, _, where in rows(other):
+                for i, word in enumerate(decode_all(source.path, some, where, errors)):
+                    yield word, where(i)
+
+    repeats = Repeats(source.path, again)
+    words, table, number = _keep(source, rows(source), expected, errors, repeats)
+    repeats.refuse()
     if table is None:
-        words, table, hashes = _keep(source, rows(), expected, errors, bounded=False)
+        words, table, number = _keep(source, rows(source), expected, errors, None)
     assert table is not None
-    table.resize((len(hashes), table.shape[1]), refcheck=False)
+    table.resize((number, table.shape[1]), refcheck=False)
     return [word for some in words for word in some.decode("utf-8", errors).split("\n")], table
 
 
-def _keep(source: Source, rows: Iterable[Rows], expected: int, errors: str, bounded: bool
-          ) -> tuple[list[bytes], Array | None, array[int]]:
-    """Words, a newline between each two; the table (V or more, D), None if that took too much; hashes of all words."""
+def _keep(source: Source, rows: Iterable[Rows], expected: int, errors: str, repeats: Repeats | None
+          ) -> tuple[list[bytes], Array | None, int]:
+    """Words, a newline between each two; the table (V or more, D); and V. With `repeats`, which sees all words, only
+    what is in proportion to the file is kept: no table if it took too much."""
     kept: list[bytes] = []
     table: Array | None = None
-    hashes, length, keeping = array("q"), 0, True
+    end, length, keeping = 0, 0, True
     for words, vectors, where in rows:
-        hashes.extend(map(hash, decode_all(source.path, words, where, errors)))
+        end += len(words)
+        if repeats:
+            repeats.add(decode_all(source.path, words, where, errors))
         if not keeping:
             continue
         kept.append(b"\n".join(words))
         length += len(kept[-1])
-        end, D = len(hashes), vectors.shape[1]
-        room = SPARE + (source.consumed if source.size is None else source.size) - length if bounded else 1 << 62
-        most = room // (vectors[0].nbytes + hashes.itemsize)  # rows that may be kept
+        D, hashed = vectors.shape[1], 8
+        room = SPARE + (source.consumed if source.size is None else source.size) - length if repeats else 1 << 62
+        most = room // (vectors[0].nbytes + hashed)  # rows that may be kept
         count = len(table) if table is not None else expected if expected <= most else 0
         if end > count:
             count = end + end // 8
@@ -86,7 +95,7 @@ def _keep(source: Source, rows: Iterable[Rows], expected: int, errors: str, boun
             table[end - len(words):end] = vectors
         else:
             kept, table = [], None
-    return kept, table, hashes
+    return kept, table, end
 
 
 # -- writing -----------------------------------------------------------------------------------------------------------

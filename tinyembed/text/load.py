@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..files import FormatError, open_file, read_file, read_json, short
+from ..files import FormatError, Repeats, open_file, read_file, read_json, short
 from .bpe import BYTE_CHARACTERS, ByteLevelBPE
 from .sentencepiece import SentencePieceBPE
 from .simple import CharacterTokenizer, WordTokenizer
@@ -77,18 +79,25 @@ def _refuse_vocabulary(path: Path) -> None:
                               "Vocabulary.load(path) to WordTokenizer or CharacterTokenizer")
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: Path) -> Callable[[], Iterator[str]]:
+    """What goes through the lines of a text, once more with each call: none is kept."""
+    data = read_file(path)
     try:
-        return read_file(path).decode().replace("\r\n", "\n").removesuffix("\n").split("\n")
+        data.decode()
     except UnicodeDecodeError as error:
         raise FormatError(path, f"offset {error.start}", "this is not UTF-8: get the file again") from None
+    return lambda: (line.decode().removesuffix("\n").removesuffix("\r") for line in io.BytesIO(data))
 
 
 def _gpt2(path: Path) -> dict[str, Any]:
     tokens = numbered(path, "the file", checked_vocab(path, "the file", read_json(path, SPARE)))
     merges_path = path.with_name(path.name.removesuffix("vocab.json") + "merges.txt")
+    lines, most = _lines(merges_path), sum(len(token) - 1 for token in tokens if token)
+    if (number := sum(1 for _ in lines())) > most + 1:
+        raise FormatError(merges_path, "the file", f"{number:,} lines, and there are {most:,} ways to make tokens of "
+                          "vocab.json of two others")
     merges = []
-    for number, line in enumerate(_lines(merges_path), 1):
+    for number, line in enumerate(lines(), 1):
         if number == 1 and line.startswith("#version"):
             continue
         parts = line.split(" ")
@@ -107,5 +116,10 @@ def _gpt2(path: Path) -> dict[str, Any]:
 
 
 def _vocab_txt(path: Path) -> dict[str, Any]:
-    tokens = _lines(path)
+    lines = _lines(path)
+    repeats = Repeats(path, lambda: ((token, f"line {i}") for i, token in enumerate(lines(), 1)))
+    for token in lines():
+        repeats.add((token,))
+    repeats.refuse()
+    tokens = list(lines())
     return {"tokens": tokens, "special_tokens": [token for token in _BERT if token in tokens]}

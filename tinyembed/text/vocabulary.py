@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core import Tensor, as_ids
-from ..files import FormatError, atomic_write, is_unicode, open_file, refuse_repeats, short
+from ..files import FormatError, Repeats, atomic_write, is_unicode, open_file, short
 
 UNKNOWN = "<unk>"
 SPECIALS = (UNKNOWN, "<end>")
@@ -211,11 +211,12 @@ class Vocabulary:
             ...
         tinyembed.files.errors.FormatError: ...words.jsonl, line 2: b'["a", -1]\\n', where a token and a count stand
         """
-        hashes, counts = array("q"), array("q")
+        repeats = Repeats(path, lambda: ((token, where) for token, _, where in _entries(path)))
+        counts = array("q")
         for token, count, _ in _entries(path):
-            hashes.append(hash(token))
+            repeats.add((token,))
             counts.append(count)
-        refuse_repeats(path, hashes, lambda: ((token, where) for token, _, where in _entries(path)))
+        repeats.refuse()
         return cls((token for token, _, _ in _entries(path)), np.array(counts, np.int64))
 
     def __len__(self) -> int:
