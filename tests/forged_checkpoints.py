@@ -92,7 +92,7 @@ def near(x: Any) -> list[Any]:
     if isinstance(x, np.ndarray):
         found = [x[..., None], x.reshape(-1), np.zeros_like(x), *map(x.astype, ("f4", "f8", "i4", "i8", "u1", "?"))]
         found += [x[:-1], np.concatenate([x, x])] if x.ndim else []
-        return [*found, -1 - x, x + 1, x * 2**30] if x.dtype.kind in "fi" else found
+        return [*found, -1 - x, x + 1, x * (2**30 if x.itemsize > 2 else 2)] if x.dtype.kind in "fi" else found
     if isinstance(x, dict):
         return [{**x, "x": 1}, *({k: v for k, v in x.items() if k != key} for key in x)]
     if isinstance(x, (list, tuple)):

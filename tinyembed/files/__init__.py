@@ -6,12 +6,12 @@ from .fasttext import FastTextFile, read_fasttext
 from .projector import write_projector
 from .safetensors import SafeTensors, sparse_safetensors, write_safetensors
 from .source import Source, open_file, read_file
-from .trees import check_tree, read_tree, write_tree
+from .trees import check_tree, read_tree, strings_of, write_tree
 from .untrusted import Repeats, is_unicode, read_json
 from .word2vec import read_word2vec, write_word2vec
 from .writing import atomic_write
 
 __all__ = ["FastTextFile", "FileReference", "FormatError", "Repeats", "SafeTensors", "Source", "atomic_write",
            "check_tree", "found_in", "is_unicode", "open_file", "read_fasttext", "read_file", "read_json", "read_tree",
-           "read_word2vec", "short", "sparse_safetensors", "write_projector", "write_safetensors", "write_tree",
-           "write_word2vec"]
+           "read_word2vec", "short", "sparse_safetensors", "strings_of", "write_projector", "write_safetensors",
+           "write_tree", "write_word2vec"]

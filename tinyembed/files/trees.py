@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from ..core import Array, FileReference, Record, __version__
-from .errors import FormatError, Path
+from .errors import FormatError, Path, found_in
 from .header import META
 from .safetensors import SafeTensors, write_safetensors
 from .untrusted import SPARE, is_unicode, parse_json
@@ -131,7 +131,7 @@ def _mismatch(tree: Any, pattern: Any, where: str) -> tuple[str, str] | None:
         return None
     there = f"a {type(tree).__name__}"
     if isinstance(pattern, str):
-        fits, there, expected = tree == pattern, f"{tree!r:.50}", repr(pattern)
+        fits, there, expected = isinstance(tree, str) and tree == pattern, f"{tree!r:.50}", repr(pattern)
     elif isinstance(pattern, np.dtype):
         fits, expected = isinstance(tree, np.ndarray) and tree.dtype == pattern, f"an array of {pattern}"
     elif isinstance(pattern, range):
@@ -172,7 +172,7 @@ def _encode(x: Any, where: str, tensors: dict[str, Array], path: str) -> Any:
         return {"$file": _encode([x.file, x.dtype, list(x.shape), x.offset], where, tensors, path)}
     inside = f"{where}." if where else ""
     if type(x) is list and len(x) > LONG and all(type(item) is str and is_unicode(item) for item in x):
-        parts = np.frombuffer("".join(x).encode(), np.uint8), np.array([*map(len, x)])
+        parts = np.frombuffer("".join(x).encode(), np.uint8), np.array([*map(len, x)], np.int64)
         return {"$strings": [_encode(part, inside + name, tensors, path)
                              for part, name in zip(parts, ("text", "lengths"))]}
     if isinstance(x, (list, tuple)):
@@ -198,6 +198,27 @@ def _checksum_of_texts(found: dict[str, str]) -> str:
     return str(zlib.crc32(json.dumps(found, sort_keys=True).encode()))
 
 
+def strings_of(text: Any, lengths: Any) -> list[str]:
+    """The strings that were written as one text in UTF-8 (N,) and the number of characters in each (n,); ValueError for
+    what are no such arrays.
+
+    >>> strings_of(np.frombuffer("naïve word".encode(), np.uint8), np.array([5, 0, 5]))
+    ['naïve', '', ' word']
+    """
+    if [(x.dtype, x.ndim) for x in (text, lengths) if isinstance(x, np.ndarray)] != [(np.uint8, 1), (np.int64, 1)]:
+        raise ValueError("strings are a text of bytes and a list of lengths")
+    whole = text.tobytes().decode()
+    longest = lengths.max(initial=0)  # first: a sum of greater numbers could come round to any
+    if lengths.min(initial=0) < 0 or longest > len(whole) or lengths.sum() != len(whole):
+        raise ValueError(f"{len(lengths):,} lengths, from {lengths.min(initial=0)} to {longest}, do not divide a text "
+                         f"of {len(whole):,} characters")
+    strings, end = [], 0
+    for n in lengths.tolist():
+        strings.append(whole[end:end + n])
+        end += n
+    return strings
+
+
 def _decode(path: Any, x: Any, file: SafeTensors, used: set[str], mapped: bool) -> Any:
     """What `_encode` encoded; FormatError for what it would not have written."""
     if isinstance(x, list):
@@ -219,12 +240,8 @@ def _decode(path: Any, x: Any, file: SafeTensors, used: set[str], mapped: bool) 
         case {"$tuple": list(items), **rest} if not rest:
             return tuple(_decode(path, item, file, used, mapped) for item in items)
         case {"$strings": [text, lengths], **rest} if not rest:
-            found, counts = (_decode(path, part, file, used, mapped) for part in (text, lengths))
-            if isinstance(found, np.ndarray) and isinstance(counts, np.ndarray) and counts.dtype == np.int64 and \
-                    found.dtype == np.uint8 and counts.ndim == 1 and counts.min(initial=0) >= 0:
-                whole, ends = found.tobytes().decode("utf-8", "replace"), np.cumsum(counts)
-                if len(whole) == counts.sum():
-                    return [whole[end - n:end] for n, end in zip(counts.tolist(), ends.tolist())]
+            with found_in(path, "metadata 'tree'"):
+                return strings_of(*(_decode(path, part, file, used, mapped) for part in (text, lengths)))
         case {"$float": ("nan" | "inf" | "-inf") as word, **rest} if not rest:
             return float(word)
         case {"$items": list(items), **rest} if not rest:

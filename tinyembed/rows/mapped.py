@@ -18,7 +18,7 @@ from typing import Any, cast
 import numpy as np
 
 from ..core import Array, FileReference, Parameter, RowGrad, Storage, Tensor, as_row, blocks, fresh_rng
-from ..files import FormatError, SafeTensors, read_tree, sparse_safetensors, write_safetensors, write_tree
+from ..files import FormatError, SafeTensors, found_in, read_tree, sparse_safetensors, write_safetensors, write_tree
 from .lazy import LazyRows
 from .saved import saved_rows
 
@@ -27,7 +27,7 @@ KIND, LAYOUT = "tinyembed mapped table", 2
 LAZY = {**LazyRows.form(), "arrays": (None, [FileReference]), "row_steps": (None, FileReference),
         "last": (None, FileReference)}
 FORM = {"shape": [int], "dtype": str, "std": float, "seed": int, "padding_idx": (None, int), "weight": str,
-        "frozen_rows": (None, np.ndarray), "rule": (None, {"rule": str, "sparse": str}), "lazy": (None, LAZY)}
+        "frozen_rows": (None, np.dtype(np.uint8)), "rule": (None, {"rule": str, "sparse": str}), "lazy": (None, LAZY)}
 CODES = {"<f4": "F32", "<f8": "F64", "<i4": "I32", "<i8": "I64", "|u1": "U8"}
 
 
@@ -46,8 +46,13 @@ class InFiles(Storage):
         self.table, _ = read_tree(path, FORM, kind=KIND, layout=LAYOUT)
         self.shape, dtype = tuple(self.table["shape"]), self.table["dtype"]
         if len(self.shape) != 2 or dtype not in ("<f4", "<f8") or not 0 <= self.table["seed"] < 2**64 or \
-                not re.fullmatch("weight_[0-9a-f]+", self.table["weight"]):
+                not np.isfinite(self.table["std"]) or not re.fullmatch("weight_[0-9a-f]+", self.table["weight"]):
             raise FormatError(path, "tree", f"{dtype} {self.shape}, seed {self.table['seed']}: no table of floats")
+        V, frozen, padding_idx = self.shape[0], self.table["frozen_rows"], self.table["padding_idx"]
+        if (frozen is not None and frozen.shape != (-(-V // 8),)) or not (padding_idx is None or 0 <= padding_idx < V):
+            raise FormatError(path, "tree", f"frozen_rows or padding_idx are not of {V:,} rows")
+        if (self.table["rule"] is None) != (self.table["lazy"] is None):
+            raise FormatError(path, "tree.rule", "an optimiser without what it keeps, or the other way round")
         self.dtype = np.dtype(dtype)
         self._open(self.table["weight"], self.shape, dtype)
         self._known = self._open("known", self.shape[:1], "|u1")
@@ -60,10 +65,8 @@ class InFiles(Storage):
         if self.table["frozen_rows"] is not None:
             p.frozen_rows = np.unpackbits(self.table["frozen_rows"], count=self.shape[0]).astype(bool)
         if self.table["rule"] is not None:
-            try:
+            with found_in(os.path.join(self.folder, "table.safetensors"), "tree.lazy"):
                 self._lazy = self._restored(self.table["lazy"])
-            except ValueError as error:
-                raise FormatError(os.path.join(self.folder, "table.safetensors"), "tree.lazy", str(error)) from None
             p.hand_to(self._lazy if self._lazy.law is not None else None)
 
     @property

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
 
 from ..core import Array
-from ..files import FormatError, SafeTensors, read_tree, read_word2vec, write_tree, write_word2vec
+from ..files import found_in, read_tree, read_word2vec, short, strings_of, write_tree, write_word2vec
 from .search import row_norms
 from .spelling import UnknownKey
 
@@ -17,6 +18,7 @@ Key = str | int
 KIND, LAYOUT = "tinyembed keyed vectors", 1
 TREE = {"text": np.ndarray, "lengths": np.ndarray, "integers": np.ndarray, "vectors": np.ndarray,
         "attributes": {str: np.ndarray}}
+INTEGER = re.compile("0|-?[1-9][0-9]{0,400}")
 T = TypeVar("T", bound="VectorTable")
 
 
@@ -165,22 +167,26 @@ class VectorTable:
         texts = [str(key) for key in self.index_to_key]
         integers = [i for i, key in enumerate(self.index_to_key) if not isinstance(key, str)]
         # By way of a memoryview the tree does not see that a table is mapped: it is stored, not referred to.
-        return {"text": np.frombuffer("".join(texts).encode(), np.uint8), "lengths": np.array([*map(len, texts)], int),
-                "integers": np.array(integers, int), "attributes": dict(self.expandos),
+        return {"text": np.frombuffer("".join(texts).encode(), np.uint8),
+                "lengths": np.array([*map(len, texts)], np.int64), "integers": np.array(integers, np.int64),
+                "attributes": dict(self.expandos),
                 "vectors": np.asarray(self._vectors.data)}
 
     @classmethod
     def from_tree(cls: type[T], tree: Mapping[str, Any]) -> T:
         """What `to_tree` gave; ValueError for arrays that do not go together."""
-        text, ends = tree["text"].tobytes().decode(), np.cumsum(tree["lengths"]).tolist()
-        texts = [text[a:b] for a, b in zip([0, *ends], ends)]
-        keys: list[Key] = [*texts]
-        for i in tree["integers"].tolist():
+        keys: list[Key] = [*strings_of(tree["text"], tree["lengths"])]
+        integers = tree["integers"]
+        if integers.dtype != np.int64 or integers.ndim != 1 or not ((integers >= 0) & (integers < len(keys))).all():
+            raise ValueError(f"integers {integers.dtype} {integers.shape} are no places among {len(keys)} keys")
+        for i in integers.tolist():
+            if not INTEGER.fullmatch(str(keys[i])):
+                raise ValueError(f"key {short(keys[i])} at position {i} is no integer")
             keys[i] = int(keys[i])
         wv = cls(keys=keys, vectors=tree["vectors"])
         attributes = tree["attributes"].values()
-        if any(values.shape != (len(keys),) for values in attributes) or sum(map(len, texts)) != len(text):
-            raise ValueError(f"attributes or text that do not go with {len(keys)} keys")
+        if any(values.shape != (len(keys),) for values in attributes):
+            raise ValueError(f"attributes that do not go with {len(keys)} keys")
         wv.expandos = dict(tree["attributes"])
         return wv
 
@@ -191,14 +197,10 @@ class VectorTable:
     @classmethod
     def load(cls: type[T], fname: str | os.PathLike[str], mmap: str | None = None) -> T:
         """Read what `save` wrote; with mmap="r" the table stays in the file, read-only. FormatError for what is not."""
-        tree, _ = read_tree(fname, TREE, kind=KIND, layout=LAYOUT)
-        try:
-            wv = cls.from_tree(tree)
-        except (ValueError, TypeError, IndexError) as error:
-            raise FormatError(fname, "metadata 'tree'", str(error)) from None
-        if mmap:
-            wv.vectors = SafeTensors(fname)["vectors"]
-        return wv
+        tree, _ = read_tree(fname, TREE, kind=KIND, layout=LAYOUT, mapped=bool(mmap))
+        tree["attributes"] = {name: np.array(values) for name, values in tree["attributes"].items()}
+        with found_in(fname, "metadata 'tree'"):
+            return cls.from_tree(tree)
 
     def save_word2vec_format(self, fname: str | os.PathLike[str], *, binary: bool = False, write_header: bool = True,
                              prefix: str = "") -> None:
