@@ -143,7 +143,7 @@ def try_forged(name: str, path: tuple[Any, ...], value: Any, way: str, folder: P
         else:
             load_checkpoint(file, run.model, None if way == "model" else run.optimizer)
     except ValueError as error:
-        assert len(str(error)) > 20
+        assert len(str(error)) > 20 and str(file) in str(error)
         assert sha256(everything(run)) == before and seed_state() == seed, f"refused half-way: {error}"
         return "refused"
     try:

@@ -3,7 +3,7 @@
     python tests/mutants.py [how many of each format] [format ...]        a table of what became of them
 
 A format joins with one entry in FORMATS: those of word vectors in mutants_vectors.py, models in mutants_models.py,
-checkpoints in mutants_checkpoint.py. tests/test_mutants.py runs over all of them.
+checkpoints in mutants_checkpoint.py, tokenisers in mutants_text.py. tests/test_mutants.py runs over all of them.
 """
 
 from __future__ import annotations
@@ -308,6 +308,7 @@ if __name__ == "__main__":
     import mutants  # this file, as the other modules know it
     import mutants_checkpoint  # noqa: F401, for its format
     import mutants_models  # noqa: F401, for its formats
+    import mutants_text  # noqa: F401, for its formats
     import mutants_vectors  # noqa: F401, for its formats
 
     mutants.main(int(sys.argv[1]) if len(sys.argv) > 1 else 300, sys.argv[2:])

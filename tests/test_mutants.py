@@ -4,6 +4,7 @@ import time
 
 import mutants_checkpoint  # noqa: F401, for its format
 import mutants_models  # noqa: F401, for its formats
+import mutants_text  # noqa: F401, for its formats
 import mutants_vectors  # noqa: F401, for its formats
 import pytest
 from mutants import FORMATS, KINDS, Format, check_mutants, mutants

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import mutants_checkpoint  # noqa: F401, for its format
 import mutants_models  # noqa: F401, for its formats
+import mutants_text  # noqa: F401, for its formats
 import mutants_vectors  # noqa: F401, for its formats
 import pytest
 from mutants import FORMATS, memory_limit, time_limit

@@ -521,3 +521,9 @@ def test_the_entry(tmp_path):
     path.write_text("{")
     with pytest.raises(FormatError, match="no JSON"):
         load_tokenizer(path)
+
+
+def test_an_option_that_there_is_not_is_not_the_files_fault(tmp_path):
+    ByteLevelBPE.train(["low"], 258).save(tmp_path)
+    with pytest.raises(TypeError, match="'patern'"):
+        load_tokenizer(tmp_path, patern="gpt2")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterator
+from inspect import signature
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..files import FormatError, Repeats, open_file, read_file, read_json, short
+from ..files import FormatError, Repeats, found_in, open_file, read_file, read_json, short
 from .bpe import BYTE_CHARACTERS, ByteLevelBPE
 from .sentencepiece import SentencePieceBPE
 from .simple import CharacterTokenizer, WordTokenizer
@@ -65,10 +66,9 @@ def load_as(asked: type[Kind], path: str | os.PathLike[str], options: dict[str, 
     found = KINDS[kind]
     if not issubclass(found, asked):
         raise FormatError(path, "the file", f"a {found.__name__}, not a {asked.__name__}: read it with load_tokenizer")
-    try:
+    signature(found).bind_partial(**options)  # TypeError for one that is no argument: that is not the file's fault
+    with found_in(path, "the file"):
         return found(**arguments | options)
-    except ValueError as error:
-        raise FormatError(path, "the file", str(error)) from None
 
 
 def _refuse_vocabulary(path: Path) -> None:
@@ -96,6 +96,8 @@ def _gpt2(path: Path) -> dict[str, Any]:
     if (number := sum(1 for _ in lines())) > most + 1:
         raise FormatError(merges_path, "the file", f"{number:,} lines, and there are {most:,} ways to make tokens of "
                           "vocab.json of two others")
+    if not number:
+        raise FormatError(merges_path, "the file", "it is empty: get it again")
     merges = []
     for number, line in enumerate(lines(), 1):
         if number == 1 and line.startswith("#version"):

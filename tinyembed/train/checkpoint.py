@@ -7,7 +7,8 @@ those values would round, and a resumed run is to end with the same bytes.
 from __future__ import annotations
 
 import os
-from collections.abc import Sized
+from collections.abc import Iterator, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,7 +142,8 @@ def put_back(path: Any, tree: Any, model: Any, optimizer: Optimizer | None, resu
         driven = [[names.get(id(p)) for p in o.params] for o in optimizer.groups]
         if driven != state["names"]:
             raise ValueError(f"{os.fspath(path)} has the optimiser of {state['names']}; here it is of {driven}")
-        restore_optimizer(optimizer, state)
+        with _named(path):
+            restore_optimizer(optimizer, state)
         lazy = {names[id(s.p)]: s for s in optimizer.state}
     elif state is not None:
         flat = [name for group in state["names"] for name in group]
@@ -149,7 +151,8 @@ def put_back(path: Any, tree: Any, model: Any, optimizer: Optimizer | None, resu
             raise FormatError(path, "tree.optimizer.names", "are not those of the parameters")
         for name, saved in zip(flat, state["states"]):
             if saved is not None:
-                lazy[name] = saved_rows(saved, mine[name])
+                with _named(path):
+                    lazy[name] = saved_rows(saved, mine[name])
     for name, p in mine.items():
         stored, mask, rows = theirs[name]["stored"], p.frozen_rows, lazy.get(name)
         p.restore(stored if isinstance(stored, np.ndarray) else None, theirs[name]["frozen_rows"],
@@ -160,6 +163,17 @@ def put_back(path: Any, tree: Any, model: Any, optimizer: Optimizer | None, resu
             p.requires_grad = theirs[name]["trains"]
         if optimizer is None:
             p.hand_to(None)
+
+
+@contextmanager
+def _named(path: Any) -> Iterator[None]:
+    """What does not fit the program may be no fault of the file: a ValueError, which says what file it was."""
+    try:
+        yield
+    except FormatError:
+        raise
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)}: {error}") from error
 
 
 class RunFile:
@@ -197,12 +211,13 @@ class RunFile:
         if run["batches"] != self.length:
             raise ValueError(f"{os.fspath(self.path)} was made with {run['batches']} batches in a pass, and there are "
                              f"{self.length}: it must be the same data")
-        place = Epochs.from_tree(run["place"], batches=data.batches, epochs=data.epochs, generators=data.generators)
+        with _named(self.path):
+            place = Epochs.from_tree(run["place"], batches=data.batches, epochs=data.epochs, generators=data.generators)
+            check_states(data.generators, run["now"])
+            mean, reports = Mean.from_tree(run["mean"]), self.tracker.reports_of(run["rows"])
         if self.length is not None and place.done > self.length:
             raise FormatError(self.path, "tree.run.place.done", f"{place.done} batches done of {self.length}")
         measured = {name: _pairs(self.path, name, run[name]) for name in ("train", "held_out")}
-        check_states(data.generators, run["now"])
-        mean, reports = Mean.from_tree(run["mean"]), self.tracker.reports_of(run["rows"])
         put_back(self.path, tree, self.model, self.optimizer, resume=True)
         restore(data.generators, run["now"])
         restore_seed(run["seed"])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..core import Array, blocks
-from ..files import FormatError, read_tree, write_tree
+from ..files import FormatError, found_in, read_tree, write_tree
 from .search import CHUNK, QUERIES, SCORES, Found, collect, exact_scores, finite_norms, nearest, row_norms
 from .semantic import as_dicts, as_queries, as_table, check_top_k
 
@@ -187,10 +187,8 @@ class SearchIndex:
                                      for name in ("codes", "ranges"))
         if index.vectors is not None:
             index.vectors = np.asarray(index.vectors)
-            try:
+            with found_in(path, "tensor 'vectors'"):
                 norms = finite_norms(index.vectors)
-            except ValueError as error:
-                raise FormatError(path, "tensor 'vectors'", str(error)) from None
             index.norms = norms if index.codes is None else None
         return index
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...files import FormatError, SafeTensors, atomic_write, read_json, short, write_safetensors
+from ...files import FormatError, SafeTensors, atomic_write, found_in, read_json, short, write_safetensors
 from ...nn import Dense, EmbeddingBag
 from ...text import PLAIN, load_tokenizer
 from ..bert import BERT
@@ -172,10 +172,8 @@ def _dense(folder: Path, dtype: Any) -> Dense:
     refuse_larger(file, given["in_features"] * given["out_features"])
     layer = Dense(given["in_features"], given["out_features"], activation, bool(given["bias"]), dtype=dtype)
     state = {name.removeprefix("linear."): numbers(file, name) for name in file}
-    try:
+    with found_in(file.path, "the weights"):
         layer.load_state_dict(state)
-    except ValueError as error:
-        raise FormatError(file.path, "the weights", str(error)) from None
     return layer
 
 
