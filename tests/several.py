@@ -173,6 +173,59 @@ def run(group, path, die_at=None):
     return sha256(model), Path(path).read_bytes(), history.train, history.held_out, same_everywhere(group, model)
 
 
+class Buffered:
+    """A shuffle buffer: what comes out of it is drawn on the way. It notes the order."""
+
+    def __init__(self, generator, ids):
+        self.rng, self.ids, self.order = generator, ids, []
+
+    def __iter__(self):
+        buffer = []
+        for x in itertools.chain(self.ids, [None] * 8):
+            if x is not None:
+                buffer.append(x)
+            if buffer and (x is None or len(buffer) > 8):
+                out = np.stack([buffer.pop(self.rng.integers(len(buffer)))])
+                self.order.append(out[0, 0])
+                yield (np.concatenate([out, out + 1]),)
+
+
+class Noise(nn.Module):
+    """A loss with dropout, and a draw of its own whose length differs between the ranks."""
+
+    def __init__(self, generator):
+        self.table, self.drop, self.rng = nn.Embedding(40, 4, rng=rng(1)), nn.Dropout(0.5, rng=generator), generator
+
+    def loss(self, ids):
+        return (self.drop(self.table(ids)) ** 2).mean() * (1 + self.rng.random(len(ids)).mean())
+
+
+SHARED = {"nobody": range(3, 23), "model": (10,), "held out": (15,)}  # who draws from the batches' generator: cuts
+
+
+def cut_all(group, folder):
+    return {shared: cut(group, folder, shared, cuts) for shared, cuts in SHARED.items()}
+
+
+def cut(group, folder, shared, cuts, steps=27):
+    """The order of the batches and the bytes of the model and the checkpoint, of a run of 1.4 epochs as a whole, and of
+    one that was stopped and resumed in new objects, for each place."""
+    found = []
+    for at in (steps, *cuts):
+        path, orders = os.path.join(folder, f"{shared}{group.size}{at}"), []
+        for end in sorted({at, steps}):
+            one = rng(7)
+            model = Noise(one if shared == "model" else rng(8))
+            ids = np.arange(19)[:, None] + np.zeros((1, 3), int)
+            batches, held_out = Buffered(one, ids), Buffered(one if shared == "held out" else rng(9), ids[:3])
+            fit(model, batches, AdamW(model.parameters()), steps=end, every=7, progress=False, checkpoint=path,
+                resume=True, group=group, held_out=held_out)
+            orders.append(batches.order)
+        order = orders[0] + (orders[1][at - steps:] if at < steps else [])  # without those that were only skipped
+        found.append((order, sha256(model), Path(path).read_bytes()))
+    return found
+
+
 def bad_loss(group):
     """A loss that is infinite in rank 1 alone, at step 2; what each rank has made of it."""
     model, calls = made("rows"), itertools.count()

@@ -20,6 +20,8 @@ from several import (
     GRADIENTS,
     bad_loss,
     cores,
+    cut,
+    cut_all,
     data,
     each,
     fail,
@@ -163,6 +165,17 @@ def test_runs_end_with_the_same_bytes_killed_and_resumed_too(tmp_path):
     with pytest.raises(RuntimeError, match="rank 1 died with exit code -9"):
         launch(run, 2, killed, 17)
     assert launch(run, 2, killed) == expected
+
+
+def test_who_draws_within_a_step_does_not_move_the_batches(tmp_path):
+    """Of a shuffle buffer: stopped anywhere and resumed, the same batches and the same bytes; and one process and two
+    train on the same order."""
+    several = launch(cut_all, 2, str(tmp_path))
+    for shared, found in several.items():
+        one = cut(Group(), tmp_path, shared, (10,))
+        for whole, *cuts in (one, found):
+            assert len(whole[0]) == 27 and all(of_cut == whole for of_cut in cuts)
+        assert one[0][0] == found[0][0]
 
 
 def test_a_bad_loss_of_one_process_is_an_error_in_all():

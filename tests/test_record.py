@@ -41,8 +41,9 @@ EXAMPLES = {  # class: (an instance, its attributes that are no fields)
     "LinearCatchUp": (trained(te.optim.SGD, momentum=0.9).law, lambda x: {}),
     "RowReport": (report(), lambda x: {"name": x.name, "p": x.p}),
     "Mean": (mean(), lambda x: {}),
-    "Epochs": (Epochs([1, 2], 3, GENERATORS),
-               lambda x: {"batches": x.batches, "epochs": x.epochs, "generators": x.generators}),
+    "Epochs": (Epochs([1, 2], 3, GENERATORS, {}),
+               lambda x: {"batches": x.batches, "epochs": x.epochs, "generators": x.generators,
+                          "shared": x.shared}),
 }
 
 

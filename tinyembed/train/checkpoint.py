@@ -212,7 +212,8 @@ class RunFile:
             raise ValueError(f"{os.fspath(self.path)} was made with {run['batches']} batches in a pass, and there are "
                              f"{self.length}: it must be the same data")
         with _named(self.path):
-            place = Epochs.from_tree(run["place"], batches=data.batches, epochs=data.epochs, generators=data.generators)
+            place = Epochs.from_tree(run["place"], batches=data.batches, epochs=data.epochs, generators=data.generators,
+                                     shared=data.shared)
             check_states(data.generators, run["now"])
             mean, reports = Mean.from_tree(run["mean"]), self.tracker.reports_of(run["rows"])
         if self.length is not None and place.done > self.length:

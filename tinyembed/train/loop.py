@@ -16,7 +16,7 @@ from typing import Any
 from ..core import RowGrad, Tensor, no_grad, norm
 from ..optim import Optimizer, clip_grad_norm
 from .history import History, Mean
-from .place import Epochs, as_tuple, generators_in
+from .place import Epochs, as_tuple, common, generators_in
 from .progress import Progress, interrupts
 
 Loss = Callable[..., Tensor]
@@ -134,8 +134,8 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
                 A run that was killed and resumed ends with the same bytes as one that never stopped, checkpoint
                 included, if all that is random draws from NumPy generators among the attributes of model, batches,
                 held_out and loss, and all that the model learns is in its parameters. Batches of the running pass are
-                drawn again and skipped, so those that depend on what was drawn on the way (a shuffle buffer) need a
-                generator that nothing else draws from. Settings of the optimiser come from the file, the learning rate
+                drawn again and skipped; what the model, the loss or held_out draw on the way does not move them, from
+                one generator or several (see `Epochs`). Settings of the optimiser come from the file, the learning rate
                 too. Mapped tables (`Embedding.mapped`) keep what they have learned in their own files, which are
                 flushed at each save and at the end.
     about       what else the checkpoint is to hold (see `save_checkpoint`)
@@ -173,7 +173,9 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
     group = Alone() if group is None else group
     history, mean, began, tracker = History(), Mean(), time.monotonic(), RowTracker(model.named_parameters())
     generators = generators_in(model=model, batches=batches, held_out=held_out, loss=loss)
-    data, file = Epochs(batches, epochs, generators), None
+    others = generators_in(model=model, held_out=held_out, loss=loss)  # of those that draw within a step
+    shared = common(common(generators, generators_in(batches=batches)), others)
+    data, file = Epochs(batches, epochs, generators, shared), None
     if checkpoint is not None:
         from .checkpoint import RunFile
         file = RunFile(checkpoint, model, optimizer, data, history, mean, tracker, about, writes=group.rank == 0)
@@ -196,7 +198,7 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
 
     left, total = iter(data), _steps_in_all(steps, epochs, batches, accumulate)
     with Progress(progress and group.rank == 0, total, history.steps) as shown, interrupts() as interrupted, \
-            group.alike(generators):
+            group.alike(others):
         model.train()
         try:
             while not (interrupted.is_set() or group.interrupted) and (steps is None or history.steps < steps) and (

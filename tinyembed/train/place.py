@@ -13,6 +13,7 @@ from ..core import Record, Tensor
 from .history import COUNT
 
 DATA = 1000  # entries; what is longer is data
+END = object()
 NOT_SEARCHED = (str, bytes, int, float, np.ndarray, Tensor, type, ModuleType, type(None))
 
 
@@ -26,12 +27,17 @@ class Epochs(Record):
     To find a place again, the generators are put as they were before that pass, its first `done` batches are drawn
     once more and thrown away, and the generators are put as they were at the place. So whatever the batches are, they
     need not know of it: they are re-iterable, and draw from NumPy generators that stand among their attributes.
+
+    That holds because nobody else's draws move the batches on the way, however many there are. A generator of theirs
+    that others hold as well (`shared`: one `rng` for dropout and for a shuffle buffer) is in two states that take
+    turns: the batches have it in theirs while one is drawn, and all others have it in another one the rest of the time.
     """
 
     FIELDS: ClassVar = {"epoch": COUNT, "done": COUNT, "before": {str: {str: object}}}
 
-    def __init__(self, batches: Iterable[Any], epochs: int | None, generators: dict[str, np.random.Generator]) -> None:
-        self.batches, self.epochs, self.generators = batches, epochs, generators
+    def __init__(self, batches: Iterable[Any], epochs: int | None, generators: dict[str, np.random.Generator],
+                 shared: dict[str, np.random.Generator]) -> None:
+        self.batches, self.epochs, self.generators, self.shared = batches, epochs, generators, shared
         self.epoch = self.done = 0
         self.before = states(generators)
 
@@ -40,19 +46,32 @@ class Epochs(Record):
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         """A generator that is used up after one pass is an error, not a short training."""
+        mine = states(self.shared)  # as the batches have left them
+        if not self.epoch and not self.done:
+            for generator in self.shared.values():
+                bits: Any = type(generator.bit_generator)
+                generator.bit_generator.state = bits(int(generator.integers(2**63))).state
         while self.epochs is None or self.epoch < self.epochs:
             now, skip = states(self.generators), self.done
             if skip:
                 restore(self.generators, self.before)
             else:
-                self.before = now
+                self.before = {**now, **mine}
+                restore(self.shared, mine)
             rest = iter(self.batches)
             if sum(1 for _ in islice(rest, skip)) < skip:
                 raise ValueError(f"the checkpoint was made after {skip} batches of a pass over the data, and there are "
                                  "fewer now: it must be the same data")
-            if skip:
-                restore(self.generators, now)
-            for batch in rest:
+            mine = states(self.shared)
+            restore(self.generators if skip else self.shared, now)
+            while True:
+                others = states(self.shared)
+                restore(self.shared, mine)
+                batch = next(rest, END)
+                mine = states(self.shared)
+                restore(self.shared, others)
+                if batch is END:
+                    break
                 self.done += 1
                 yield as_tuple(batch)
             if not self.done:
@@ -101,6 +120,13 @@ def restore(generators: dict[str, np.random.Generator], saved: dict[str, Any]) -
     """Put the generators as `states` found them."""
     for name, generator in generators.items():
         generator.bit_generator.state = saved[name]
+
+
+def common(some: dict[str, np.random.Generator], others: dict[str, np.random.Generator]
+           ) -> dict[str, np.random.Generator]:
+    """Those of the first that are among the second, whatever their names there."""
+    known = {id(generator) for generator in others.values()}
+    return {name: generator for name, generator in some.items() if id(generator) in known}
 
 
 def check_states(generators: dict[str, np.random.Generator], saved: dict[str, Any]) -> None:
