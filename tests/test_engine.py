@@ -1,5 +1,6 @@
 """Laws of the engine: what a Tensor holds, how a graph is walked and freed, and what is refused."""
 
+import contextlib
 import copy
 import gc
 import itertools
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 import tinyembed as te
 from tinyembed import Parameter, RowGrad, Tensor, no_grad, ops
+from tinyembed.core.arrays import NUMPY
 
 
 def leaf(values, dtype=np.float64, kind=Tensor):
@@ -696,9 +698,13 @@ def test_none_and_missing_entries_are_constants(register):
     def first_of(x, y, z):
         return x + y + z, lambda g: (None, g)
 
-    x, y, z = leaf([1.0]), leaf([2.0]), leaf([3.0])
+    x, y, z = np.array([1.0]), leaf([2.0]), Tensor(np.array([3.0]))
     first_of(x, y, z).backward()
-    assert x.grad is None and z.grad is None and y.grad.tolist() == [1]
+    assert z.grad is None and y.grad.tolist() == [1]
+    for wrong, name in (((leaf([1.0]), y, z), "x"), ((x, y, leaf([3.0])), "z")):
+        with pytest.raises(TypeError, match=f"no gradient for its argument {name}.*detach"):
+            first_of(*wrong).backward()
+        assert y.grad.tolist() == [1]
 
 
 def test_none_for_an_argument_that_was_left_out(register):
@@ -711,19 +717,118 @@ def test_none_for_an_argument_that_was_left_out(register):
     assert x.grad.tolist() == [1]
 
 
-@pytest.mark.parametrize("alias", ["detach", "view under no_grad"])
-def test_a_step_does_not_reach_into_a_graph_through_an_alias(alias):
+VIEWS = {"itself": lambda p: p, "slice": lambda p: p[0:2], "reshape": lambda p: p.reshape(2), "flatten":
+         lambda p: p.flatten(), "T": lambda p: p.T, "expand_dims": lambda p: p.expand_dims(0)[0], "broadcast_to":
+         lambda p: ops.broadcast_to(p, (2, 2))[0], "swapaxes": lambda p: p.reshape(1, 2).swapaxes(0, 1).reshape(2)}
+
+
+@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+@pytest.mark.parametrize("how", ["detach", "under no_grad", "while it is frozen"])
+def test_a_step_does_not_reach_into_a_graph_through_an_alias(how, view):
     p, x = te.Parameter(np.array([2.0, 3.0])), leaf([1.0, 1.0])
-    if alias == "detach":
-        q = p.detach()
+    if how == "detach":
+        q = view(p).detach()
+    elif how == "while it is frozen":
+        p.requires_grad = False
+        q = view(p).detach()
+        p.requires_grad = True
     else:
         with te.no_grad():
-            q = p.reshape(2)
+            q = view(p).detach()
     y = (x * q).sum()
     p.grad = np.array([1.0, 1.0])
     te.optim.SGD([p], lr=1.0).step()
     y.backward()
     assert x.grad.tolist() == [2, 3]
+
+
+# Two entries of one vjp that share memory, and how each comes of s = 2 g.
+SHARING = {"(s, s.T)": lambda s: (s, s.T), "(s.T, s)": lambda s: (s.T, s), "(s, s)": lambda s: (s, s),
+           "views": lambda s: (s[:, :], s.T), "strided": lambda s: (s, np.lib.stride_tricks.as_strided(s.T)),
+           "a list": lambda s: ([s, s.T],), "late": lambda s: (lambda: s, lambda: s.T)}
+
+
+@pytest.mark.parametrize("way", SHARING.values(), ids=SHARING)
+@pytest.mark.parametrize("again", ["first", "second", "both"])
+def test_entries_of_a_vjp_may_share_memory(register, way, again):
+    """Inputs used elsewhere, in ops born before, so that their gradients are added up after this op's."""
+    listed = way is SHARING["a list"]
+
+    @register
+    def summed(*xs):
+        x, y = xs[0] if listed else xs
+        return x + y.T, lambda g: way(2 * g)
+
+    x, y = leaf(np.zeros((2, 2))), leaf(np.zeros((2, 2)))
+    a, b, c, g = x * 1.0, y * 1.0, np.array([[1.0, 2], [3, 4]]), np.array([[10.0, 20], [30, 40]])
+    others = [(z * c).sum() for z, used in ((a, "first"), (b, "second")) if again in (used, "both")]
+    total = ((summed([a, b]) if listed else summed(a, b)) * g).sum()
+    for other in others:
+        total = total + other
+    total.backward()
+    of_x, of_y = 2 * g, 2 * g if way is SHARING["(s, s)"] else 2 * g.T
+    if way is SHARING["(s.T, s)"]:
+        of_x, of_y = of_y, of_x
+    np.testing.assert_array_equal(x.grad, of_x + c * (again != "second"))
+    np.testing.assert_array_equal(y.grad, of_y + c * (again != "first"))
+
+
+def lost(x):
+    """Ways to leave the graph without a word."""
+    y = x * 1.0
+    return [lambda: Tensor(y), lambda: Tensor([x, x]), lambda: Tensor([[y], [y]]), lambda: Parameter(y),
+            lambda: np.asarray(y), lambda: np.array([y, y]), lambda: np.linalg.norm(y), lambda: np.dot(x, x),
+            lambda: np.exp(x), lambda: np.median(x), lambda: np.hstack([np.ones(2), x]), lambda: np.tile(x, 2),
+            lambda: np.sum(x, dtype=np.float64), lambda: np.sum(x, 0, np.float64), lambda: np.outer(x, x)]
+
+
+def test_numpy_does_not_lose_a_gradient_silently():
+    x = leaf([3.0, 4.0])
+    for way in lost(x):
+        with pytest.raises(TypeError):
+            way()
+    with no_grad():
+        assert Tensor([x, x]).shape == (2, 2) and np.linalg.norm(x) == 5 and np.asarray(x * 1.0).tolist() == [3, 4]
+    assert np.linalg.norm(x.detach()) == 5 and np.allclose(x, [3, 4]) and np.shape(x) == (2,) and np.argmax(x) == 1
+
+
+@pytest.mark.parametrize("recording", [True, False])
+def test_functions_of_numpy_that_are_ops_are_the_ops(recording):
+    x, mask = leaf(np.arange(6.0).reshape(2, 3)), np.eye(2, 3) > 0
+    calls = [(np.concatenate, ([1.0 * np.ones((1, 3)), x],), {}), (np.where, (mask, x, 0.0), {}), (np.sum, (x, 0), {}),
+             (np.clip, (x, 1, 3), {}), (np.reshape, (x, (3, 2)), {}), (np.mean, (x,), {"axis": 1, "keepdims": True}),
+             (np.stack, ([x, x], 1), {}), (np.split, (x, 3, 1), {}), (np.transpose, (x,), {}), (np.max, (x, 1), {}),
+             (np.expand_dims, (x, 1), {}), (np.squeeze, (x,), {}), (np.var, (x, 1), {"ddof": 1}), (np.min, (x, 0), {}),
+             (np.std, (x, 1), {}), (np.cumsum, (x, 1), {}), (np.flip, (x, 0), {}), (np.swapaxes, (x, 0, 1), {}),
+             (np.pad, (x, 1), {"constant_values": 2.0}), (np.broadcast_to, (x, (2, 2, 3)), {}), (np.prod, (x, 1), {}),
+             (np.einsum, ("ij,kj->ik", x, x), {}), (np.take_along_axis, (x, np.array([[0], [1]]), 1), {})]
+    bare = lambda v: list(map(bare, v)) if type(v) is list else v.data if isinstance(v, Tensor) else v
+    for function, args, options in calls:
+        with contextlib.nullcontext() if recording else no_grad():
+            ours, theirs = function(*args, **options), function(*map(bare, args), **options)
+        for a, b in zip(*([x] if not isinstance(x, list) else x for x in (ours, theirs))):
+            assert isinstance(a, Tensor) and a.requires_grad == recording
+            np.testing.assert_allclose(a.data, b)
+    assert {function.__name__ for function, *_ in calls} == set(NUMPY)
+
+
+def test_a_leaf_is_changed_in_its_place_under_no_grad():
+    for w in (leaf([1.0, 2.0]), Parameter(np.array([1.0, 2.0])), Parameter(np.array([1.0, 2.0]), requires_grad=False)):
+        same, y = w, (w * 2.0).sum()
+        with no_grad():
+            for _ in range(2):
+                w -= np.array([1.0, 1.0])
+            w += 4.0
+            w *= 3
+            w /= 2.0
+        assert w is same and w.data.tolist() == [4.5, 6]
+        if w.requires_grad:
+            with pytest.raises(RuntimeError, match="was changed"):
+                y.backward()
+    x = leaf([1.0])
+    y = x
+    y += 1.0
+    assert y is not x and x.data.tolist() == [1] and y.data.tolist() == [2]
 
 
 def test_switches_that_end_out_of_order_leave_nothing_on():
@@ -747,6 +852,21 @@ def test_sums_over_many_rows_keep_their_digits_in_float32():
         y.backward(np.full(y.shape, 0.1, np.float32))
         assert b.grad.item() == pytest.approx(0.1 * n, rel=1e-5)
     assert ops.mean(np.full((n, 2), 0.1, np.float32), 0).data.tolist() == pytest.approx([0.1, 0.1], rel=1e-6)
+
+
+@pytest.mark.parametrize("number", [np.float64(2), np.float32(2), np.int64(2), np.uint8(2), np.longdouble(2),
+                                    np.array(2.0)], ids=lambda x: f"{x.dtype}{type(x).__name__}")
+def test_no_scalar_of_numpys_promotes(number):
+    """By position and by name, on either side, on every NumPy."""
+    for x in (Tensor(np.ones(2, np.float32), requires_grad=True), Tensor(np.ones((), np.float32), requires_grad=True)):
+        results = [x * number, number * x, x / number, x - number, number - x, x ** number, ops.maximum(x, number),
+                   x.clip(number), x.clip(None, number), ops.where(np.array(True), x, number)]
+        if number.dtype.kind == "f" and not isinstance(number, np.ndarray):
+            results += [x.clip(min=number), ops.multiply(x=x, y=number)]
+            results += [ops.layer_norm(x.reshape(-1), *2 * [np.ones(x.size, np.float32)], eps=number)]
+        assert {y.dtype for y in results} == {np.dtype(np.float32)}
+        sum(y.sum() for y in results).backward()
+        assert x.grad.dtype == np.float32
 
 
 def test_numpy_scalars_do_not_promote():

@@ -174,6 +174,44 @@ def test_nothing_given_is_written_to_and_nothing_is_shared(name, data, seed):
 @every_op
 @fewer
 @given(st.data(), seeds)
+def test_gradients_add_up_where_inputs_are_used_elsewhere(name, data, seed):
+    """In ops born before, so that their gradients come after this op's: no two entries may share what is written to."""
+    args, options = data.draw(CASES[name].calls())
+    xs = [te.Tensor(x, requires_grad=True) for x in leaves(args)]
+    cs = directions([x.data for x in xs], seed)
+    computed = [x * 1.0 for x in xs]
+    before = [(x * c).sum() for x, c in zip(computed, cs)]
+    y = op(name)(*put(args, computed), **options)
+    [g] = directions([y.data], seed + 1)
+    total = (y * g).sum()
+    for used in before:
+        total = total + used
+    total.backward()
+    for x, c, gx in zip(xs, cs, gradients(name, args, options, g)):
+        np.testing.assert_allclose(dense(x.grad), c + gx, rtol=1e-11, atol=1e-11)
+
+
+@every_op
+@fewer
+@given(st.data(), seeds)
+def test_indices_and_masks_may_be_filled_again_before_the_backward(name, data, seed):
+    args, options = data.draw(CASES[name].calls())
+    arrays_in = lambda x: [a for i in x for a in arrays_in(i)] if isinstance(x, (list, tuple)) else \
+        [x] if isinstance(x, np.ndarray) else []
+    constants = [x for x in arrays_in([*args, *options.values()]) if x.dtype.kind in "iub"]
+    y, xs = forward(name, args, options)
+    [g] = directions([y.data], seed)
+    expected = gradients(name, args, options, g)
+    for x in constants:
+        x[...] = ~x if x.dtype == bool else 0
+    y.backward(g)
+    for x, gx in zip(xs, expected):
+        np.testing.assert_array_equal(dense(x.grad), gx)
+
+
+@every_op
+@fewer
+@given(st.data(), seeds)
 def test_gradient_is_linear_in_the_cotangent(name, data, seed):
     args, options = data.draw(CASES[name].calls())
     y = compute(name, args, options)

@@ -110,7 +110,10 @@ def _gradients(run: Callable[[], list[Tensor]], w: Array, leaves: dict[str, Tens
     pieces = np.split(w, np.cumsum([y.size for y in outputs])[:-1])
     total = sum(((y * piece.reshape(y.shape)).sum() for y, piece in zip(outputs, pieces)), Tensor(0.0))
     if total.requires_grad:
-        total.backward()
+        try:
+            total.backward()
+        except TypeError as error:  # no entry for an input that wants one
+            raise GradientError(str(error)) from error
     grads = {name: leaf.grad for name, leaf in leaves.items()}
     return {name: np.zeros(leaves[name].shape) if g is None else g.to_dense() if isinstance(g, RowGrad) else g
             for name, g in grads.items()}

@@ -1,7 +1,9 @@
-"""What array a Tensor holds: of Python numbers, of lists, and of the scalars that NumPy makes of 0-d results."""
+"""What array a Tensor holds, of Python numbers, of lists, and of the scalars that NumPy makes of 0-d results; what
+arrays an op gets; and which functions of NumPy's are ops."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -46,3 +48,79 @@ def scalar_array(y: Any, values: list[Any]) -> Array:
         if all(d.kind == "f" and d != np.float64 for d in dtypes):
             y = y.astype(np.result_type(*dtypes) if dtypes else np.float32)
     return y
+
+
+def plain_number(x: Any) -> Any:
+    """A scalar of NumPy's as a Python number, which does not promote: float32 * np.float64(2) is float32."""
+    return float(x) if x.dtype.kind == "f" else x.item()
+
+
+def is_scalar(x: Any) -> bool:
+    """Whether x is a scalar of NumPy's: its type, or a 0-d array of floats, which 1.26 and 2.x promote differently."""
+    return isinstance(x, np.generic) or (type(x) is np.ndarray and x.ndim == 0 and x.dtype.kind == "f")
+
+
+def beside_arrays(values: list[Any], scalars: list[int]) -> list[Any]:
+    """The values of an op's arguments, those scalars among them (at these places) such that they do not promote the
+    arrays beside them."""
+    arrays = [x.dtype for i, x in enumerate(values) if isinstance(x, np.ndarray) and i not in scalars]
+    floating = [dtype for dtype in arrays if dtype.kind == "f"]
+    for i in scalars if arrays else ():
+        if isinstance(values[i], np.generic):
+            values[i] = plain_number(values[i])
+        elif floating:
+            values[i] = values[i].astype(np.result_type(*floating))
+    return values
+
+
+def given(x: Any) -> Any:
+    """An array as an op gets it. Of integers or booleans, an index or a mask, a copy: the vjp keeps it, and it may be
+    filled again for the next batch before that is called."""
+    return x.copy() if type(x) is np.ndarray and x.dtype.kind in "iub" else x
+
+
+def floats(x: Any, *others: Any) -> Any:
+    """x for an op of floats: integers and booleans become the floats of the others, or else what NumPy makes of them
+    beside float32.
+
+    >>> floats(np.array([1], np.uint8)).dtype, floats(np.array([1]), np.zeros(1, np.float32)).dtype
+    (dtype('float32'), dtype('float32'))
+    """
+    x = np.asarray(x)
+    if x.dtype.kind == "f":
+        return x
+    dtypes = [y.dtype for y in others if isinstance(y, np.ndarray) and y.dtype.kind == "f"]
+    return x.astype(np.result_type(*dtypes) if dtypes else np.result_type(x, np.float32))
+
+
+# NumPy's functions that are ops here, and how many of their arguments stand in the same places.
+NUMPY = {"broadcast_to": 2, "clip": 3, "concatenate": 2, "cumsum": 2, "einsum": 3, "expand_dims": 2, "flip": 2,
+         "max": 2, "mean": 2, "min": 2, "pad": 2, "prod": 2, "reshape": 2, "split": 3, "squeeze": 2, "stack": 2,
+         "std": 2, "sum": 2, "swapaxes": 3, "take_along_axis": 3, "transpose": 2, "var": 2, "where": 3}
+# Those that look at values or shapes, and from which no gradient could come.
+LOOKS = {"allclose", "argmax", "argmin", "argsort", "array_equal", "array_repr", "array_str", "array2string",
+         "can_cast", "count_nonzero", "empty_like", "full_like", "isclose", "may_share_memory", "ndim", "nonzero", "ones_like",
+         "result_type", "shape", "shares_memory", "size", "zeros_like"}
+
+
+def call_of_numpy(function: Any, args: Any, options: Any, ops: Mapping[str, Callable[..., Any]], bare: Any) -> Any:
+    """What a function of NumPy's gives for tensors: the op of its name; else NumPy's own, for `bare(x, name)` instead
+    of each tensor x, which refuses one whose gradient would be lost."""
+    name = function.__name__
+    if name in NUMPY and function is getattr(np, name):
+        if len(args) > NUMPY[name]:
+            raise TypeError(f"np.{name} of a Tensor is te's op {name}: what follows its first {NUMPY[name]} arguments "
+                            "goes by name")
+        return ops[name](*args, **options)
+
+    def unwrap(x: Any) -> Any:
+        return type(x)(map(unwrap, x)) if type(x) in (list, tuple) else bare(x, f"np.{name}", name in LOOKS)
+
+    return function(*map(unwrap, args), **{key: unwrap(x) for key, x in options.items()})
+
+
+def words_for(values: list[Any]) -> str:
+    """The inputs of an op in words, for its errors."""
+    words = [f"{x.dtype} {x.shape}" for x in values if hasattr(x, "shape")]
+    words += [words_for(list(x)) for x in values if type(x) in (list, tuple) and any(hasattr(i, "shape") for i in x)]
+    return ", ".join(words) or "no array"

@@ -1,28 +1,25 @@
-"""Tensor, and the decorator that makes an op of a function.
+"""Tensor: a value, and what its operators and methods find.
 
-A computation is a graph. `@primitive` makes a node for every op it runs: the op's vjp (its gradient rule) and where
-its inputs came from; `backward` walks over the nodes (walk.py). A Tensor is a value, a Node is how it was made. They
-are two objects so that an intermediate array lives only as long as somebody needs it: the nodes hold what the vjps
-closed over, and nothing else.
+A computation is a graph. `@primitive` (primitive.py) makes a node for every op it runs: the op's vjp (its gradient
+rule) and where its inputs came from; `backward` walks over the nodes (walk.py). A Tensor is a value, a Node is how it
+was made. They are two objects so that an intermediate array lives only as long as somebody needs it: the nodes hold
+what the vjps closed over, and nothing else.
 """
 
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar, cast, overload
+from typing import Any, cast
 
 import numpy as np
 
-from .arrays import first_leaf, new_array, scalar_array
-from .modes import check_finite, mode
+from .arrays import call_of_numpy, new_array
+from .modes import mode
 from .rowgrad import Array, RowGrad
-from .walk import Node, Vjp, tick, walk
+from .walk import Node, tick, walk
 
-ValueAndVjp = tuple[Any, Vjp]
 Op = Callable[..., "Tensor"]
-Method = TypeVar("Method", bound=Callable[..., Any])
 
 OPS: dict[str, Op] = {}  # every op that can make a node, by name
 METHODS: dict[str, Callable[..., Any]] = {}  # what `x.name(…)` finds: the ops, and plain functions marked @method
@@ -39,7 +36,9 @@ class Tensor:
     copy, and is noticed: a backward through an older graph is refused. Writing into the bare array (`x.data[...] = …`)
     is for outside a graph; inside one it cannot be seen and gives gradients of neither value.
 
-    Operators and methods follow NumPy; every op in `te.OPS` is a method too (`x.tanh()`, `x.sum(axis=0)`).
+    Operators and methods follow NumPy; every op in `te.OPS` is a method too (`x.tanh()`, `x.sum(axis=0)`), and NumPy's
+    functions of those names take tensors (`np.concatenate([x, y])`). Other functions of NumPy's, and arrays made of a
+    computed tensor, would lose its gradient, and are refused while one is wanted: `x.detach()` says that none is.
 
     >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
     >>> y = (x * x).sum()
@@ -56,7 +55,7 @@ class Tensor:
     _data: Array
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
-        self._data = new_array(data.data if isinstance(data, Tensor) else data)
+        self._data = new_array(_bare(data, "te.Tensor"))
         self._node: Node | None = None
         self._reader: Any = None  # of a Parameter whose rows are not simply those of _data: who reads them
         self._grad: Any = None
@@ -143,15 +142,19 @@ class Tensor:
         return view
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        _bare(self, "an array of NumPy's", harmless=self._node is None)
         return np.array(self.data, dtype) if copy else np.asarray(self.numpy(), dtype)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        return call_of_numpy(function, args, options, METHODS, _bare)
 
     def item(self) -> Any:
         """The one value of a tensor of size 1, as a Python number."""
         return self.data.item()
 
     def detach(self) -> Tensor:
-        """The same values without their history; of a leaf a copy, since optimisers write into leaves."""
-        return _wrap(self.data if self._node is not None else self.data.copy())
+        """A copy of the values, without their history; no view, since optimisers write into leaves."""
+        return wrap(self.data.copy())
 
     def zero_grad(self) -> None:
         self._grad = None
@@ -238,156 +241,58 @@ class Tensor:
     def __abs__(self) -> Tensor: return OPS["abs"](self)
     def __getitem__(self, index: Any) -> Tensor: return OPS["getitem"](self, index)
 
+    def __iadd__(self, other: Any) -> Tensor: return self._in_place(self + other)
+    def __isub__(self, other: Any) -> Tensor: return self._in_place(self - other)
+    def __imul__(self, other: Any) -> Tensor: return self._in_place(self * other)
+    def __itruediv__(self, other: Any) -> Tensor: return self._in_place(self / other)
+
+    def _in_place(self, result: Tensor) -> Tensor:
+        """`w -= 0.1 * w.grad` under no_grad assigns to the leaf w; elsewhere it is w = w - 0.1 * w.grad, as always."""
+        if mode.recording or self._node is not None or not (self._live or type(self) is not Tensor):
+            return result
+        self.data = result
+        return self
+
     # Comparisons give boolean tensors, which have no gradient and so no node.
-    def __lt__(self, other: Any) -> Tensor: return _wrap(np.less(self.data, _unwrapped(other)))
-    def __le__(self, other: Any) -> Tensor: return _wrap(np.less_equal(self.data, _unwrapped(other)))
-    def __gt__(self, other: Any) -> Tensor: return _wrap(np.greater(self.data, _unwrapped(other)))
-    def __ge__(self, other: Any) -> Tensor: return _wrap(np.greater_equal(self.data, _unwrapped(other)))
-    def __eq__(self, other: Any) -> Tensor: return _wrap(np.equal(self.data, _unwrapped(other)))  # type: ignore[override]
-    def __ne__(self, other: Any) -> Tensor: return _wrap(np.not_equal(self.data, _unwrapped(other)))  # type: ignore[override]
+    def __lt__(self, other: Any) -> Tensor: return wrap(np.less(self.data, unwrapped(other)))
+    def __le__(self, other: Any) -> Tensor: return wrap(np.less_equal(self.data, unwrapped(other)))
+    def __gt__(self, other: Any) -> Tensor: return wrap(np.greater(self.data, unwrapped(other)))
+    def __ge__(self, other: Any) -> Tensor: return wrap(np.greater_equal(self.data, unwrapped(other)))
+    def __eq__(self, other: Any) -> Tensor: return wrap(np.equal(self.data, unwrapped(other)))  # type: ignore[override]
+    def __ne__(self, other: Any) -> Tensor: return wrap(np.not_equal(self.data, unwrapped(other)))  # type: ignore[override]
 
     __hash__ = object.__hash__
 
 
-@overload
-def primitive(forward: Callable[..., ValueAndVjp]) -> Op: ...
-@overload
-def primitive(*, rows: bool) -> Callable[[Callable[..., ValueAndVjp]], Op]: ...
-def primitive(forward: Callable[..., ValueAndVjp] | None = None, *, rows: bool = False) -> Any:
-    """Make an op of a function that returns its value and its vjp, and register it under its name in `te.OPS`.
-
-    `forward(*args, **options)` gets arrays for tensors. It returns `(y, vjp)`; `vjp(g)` returns one entry for each
-    positional argument: dL/dx for g = dL/dy, or None for a constant (trailing ones may be left out; for a list of
-    tensors, a list). An entry is a fresh array, `g` or a view of `g`; nothing is ever written into `g`. The entry may
-    still have y's broadcast shape and y's dtype: the engine sums over broadcast axes and casts. One that costs much may
-    be a lambda without arguments, which is called only if its input wants a gradient.
-
-    `rows=True` (the lookups) gives the first argument as its row reader instead of its table.
-
-    >>> import tinyembed as te
-    >>> @te.primitive
-    ... def cube(x):
-    ...     return x ** 3, lambda g: (g * 3 * x ** 2,)
-    >>> x = te.Tensor([2.0], requires_grad=True)
-    >>> cube(x).backward(); x.grad
-    array([12.], dtype=float32)
-    >>> _ = te.OPS.pop("cube")
-    """
-    if forward is None:
-        return functools.partial(primitive, rows=rows)
-    run, name = forward, forward.__name__
-    if name in OPS and OPS[name].__module__.startswith("tinyembed.") and run.__module__ != OPS[name].__module__:
-        raise ValueError(f"te.OPS has an op {name!r} already, and Tensor's own operators use it; choose another name")
-
-    @functools.wraps(run)
-    def op(*args: Any, **options: Any) -> Tensor:
-        if options and any(isinstance(x, np.ndarray) or _holds_tensor(x) for x in options.values()):
-            args, options = _by_position(run, args, options)
-        values: list[Any] = []
-        parents: list[Any] = []
-        live = numpy_scalar = False
-        for x in args:
-            if isinstance(x, Tensor):
-                values.append(x._data if x._reader is None else x.rows() if rows and not values else x.data)
-                if x._live:
-                    live = True
-                    parents.append(x._node or x)
-                else:
-                    parents.append(None)
-            elif type(x) in (list, tuple):
-                value, parent = _unwrap_list(x)
-                values.append(value)
-                parents.append(parent)
-                live = live or parent is not None
-            else:
-                values.append(x)
-                parents.append(None)
-                numpy_scalar = numpy_scalar or type(x) is np.float64
-        if numpy_scalar and any(isinstance(x, np.ndarray) for x in values):  # x / np.sqrt(8) does not promote either
-            values = [float(x) if type(x) is np.float64 else x for x in values]
-        try:
-            y, vjp = run(*values, **options)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error} [given {_inputs(values)}]") from error
-        except AttributeError as error:
-            if any(type(x) in (list, tuple) for x in values):
-                raise TypeError(f"{name} takes tensors or arrays where it was given a list: te.Tensor([…])") from error
-            raise
-        if type(y) is not np.ndarray:
-            y = scalar_array(y, values)
-        if mode.checking:
-            check_finite(y, name, "forward", values)
-        out = _wrap(y)
-        if live and mode.recording and y.dtype.kind == "f":
-            out._live = True
-            out._node = Node(name, vjp, parents, y)
-        elif live and y.base is not None and _holds_memory_of(y.base, values):
-            out._data = y.copy()  # no view of a leaf that an optimiser may write into
-        return out
-
-    OPS[name] = METHODS[name] = op
-    return op
-
-
-def method(function: Method) -> Method:
-    """Let a plain function of tensors be called as a method of its first argument."""
-    METHODS[function.__name__] = function
-    return function
-
-
-# -- making arrays -----------------------------------------------------------------------------------------------------
-
-
-def _wrap(y: Any) -> Tensor:
+def wrap(y: Any) -> Tensor:
     """A Tensor around an array that is nobody else's, without a copy."""
     out = Tensor.__new__(Tensor)
     out._data = y if type(y) is np.ndarray else np.asarray(y)
     out._node = None
     out._reader = None
     out._grad = None
-    out._changed = 0
+    out._changed = -1  # no leaf: nobody writes into it
     out._live = False
     return out
 
 
-def _holds_memory_of(base: Any, values: list[Any]) -> bool:
-    """Whether one of the values is `base`, or a view of it."""
-    for x in values:
-        if type(x) is np.ndarray and (x is base or x.base is base):
-            return True
-    return False
+def _bare(x: Any, where: str, harmless: bool = False) -> Any:
+    """x without its history, of a Tensor; of a list of them a list. TypeError where a gradient would be lost."""
+    if type(x) in (list, tuple) and holds_tensor(x):
+        return [_bare(i, where) for i in x]
+    if isinstance(x, Tensor) and x._live and mode.recording and not harmless:
+        raise TypeError(f"{where} would keep the values of a {type(x).__name__} that wants a gradient, and lose the "
+                        "gradient; use an op (te.OPS), or give it x.detach(), if none is to come back")
+    return unwrapped(x)
 
 
-def _unwrapped(x: Any) -> Any:
+def unwrapped(x: Any) -> Any:
     return x.data if isinstance(x, Tensor) else x
 
 
-def _holds_tensor(x: Any) -> bool:
+def holds_tensor(x: Any) -> bool:
     if type(x) in (list, tuple):
         for i in x:
             if isinstance(i, Tensor):
                 return True
     return isinstance(x, Tensor)
-
-
-def _unwrap_list(xs: Any) -> tuple[Any, Any]:
-    """(value, parents) of an argument that is a list or tuple. With tensors in it: arrays, and a tuple of parents.
-    Python floats: a float32 array, as in Tensor. All else (shapes, axes, an index): as it is."""
-    if _holds_tensor(xs):
-        parents = tuple((x._node or x) if isinstance(x, Tensor) and x._live else None for x in xs)
-        return type(xs)(map(_unwrapped, xs)), parents if any(p is not None for p in parents) else None
-    return (new_array(xs) if type(first_leaf(xs)) is float else xs), None
-
-
-def _by_position(run: Callable[..., Any], args: Any, options: Any) -> tuple[Any, Any]:
-    """Tensors and arrays given by name, put where the vjp answers for them: at their position."""
-    bound = inspect.signature(run).bind(*args, **options)
-    bound.apply_defaults()
-    return bound.args, {k: _unwrapped(v) for k, v in bound.kwargs.items()}
-
-
-def _inputs(values: list[Any]) -> str:
-    """The inputs of an op in words, for its errors."""
-    words = [f"{x.dtype} {x.shape}" for x in values if hasattr(x, "shape")]
-    words += [_inputs(list(x)) for x in values if type(x) in (list, tuple) and any(hasattr(i, "shape") for i in x)]
-    return ", ".join(words) or "no array"

@@ -6,6 +6,7 @@ sent their gradients. Birth numbers give that order, without recursion and witho
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from .rowgrad import Array, RowGrad, sum_dtype
 
 Vjp = Callable[[Array], tuple[Any, ...]]
 
+FORWARDS: dict[str, Callable[..., Any]] = {}  # the function of each op, for the names of its arguments
 tick = itertools.count(1).__next__  # one clock for births of nodes and changes of leaves
 
 
@@ -89,11 +91,16 @@ def _pair(node: Node, parents: list[Any], entries: Any, g: Array) -> list[tuple[
     if type(entries) is not tuple or any(entry is not None for entry in entries[len(parents):]):
         raise TypeError(f"the vjp of {node.op} must return a tuple of at most {len(parents)} entries")
     pairs: list[tuple[Any, Any, bool]] = []
-    for parent, entry in zip(parents, entries):
-        if parent is None or entry is None:
+    for i, parent in enumerate(parents):
+        if parent is None:
             continue
+        entry = entries[i] if i < len(entries) else None
         if type(entry) is FunctionType:
             entry = entry()
+        if entry is None:
+            name = [*inspect.signature(FORWARDS[node.op]).parameters, *map(str, range(i + 1))][i]
+            raise TypeError(f"{node.op} has no gradient for its argument {name}, a constant, and {name} is a Tensor "
+                            f"that wants one; give it {name}.detach(), if none is to come back")
         for x, gx in zip(parent, entry) if type(parent) is tuple else ((parent, entry),):
             if x is None or gx is None:
                 continue
@@ -101,9 +108,21 @@ def _pair(node: Node, parents: list[Any], entries: Any, g: Array) -> list[tuple[
                 gx = _fit(gx, x, node)
             array = gx.rows if type(gx) is RowGrad else gx
             if pairs and any(gx is other for _, other, _ in pairs):
-                gx = gx.copy()  # one array for two entries
-            pairs.append((x, gx, array is g or array.base is not None))
+                array = gx = gx.copy()  # one array for two entries
+            view = array is g or array.base is not None
+            for k, (y, other, other_view) in enumerate(pairs):
+                if (view or other_view) and _owner(array) is _owner(other):
+                    view, pairs[k] = True, (y, other, True)  # two views of one memory: neither may be added up in place
+            pairs.append((x, gx, view))
     return pairs
+
+
+def _owner(x: Any) -> Any:
+    """Who has the memory that an array, or the rows of a RowGrad, is a view of."""
+    x = x.rows if type(x) is RowGrad else x
+    while (base := getattr(x, "base", None)) is not None:
+        x = base
+    return x
 
 
 def _fit(gx: Any, x: Any, node: Node) -> Any:

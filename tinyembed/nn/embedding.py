@@ -46,7 +46,7 @@ class Table(Module):
     @classmethod
     def _adopting(cls, table: Any, freeze: bool, **options: Any) -> Any:
         """A layer with the rows of a given table."""
-        weight = Parameter(table, requires_grad=False)
+        weight = Parameter(table.detach() if isinstance(table, Tensor) else table, requires_grad=False)
         if weight.ndim != 2 or weight.dtype.kind != "f":
             raise ValueError(f"a table is a matrix (V, D) of floats, not {weight.dtype} {weight.shape}")
         if not freeze and not weight.data.flags.writeable:

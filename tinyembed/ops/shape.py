@@ -93,6 +93,7 @@ def flatten(x: Tensor) -> Tensor:
     return reshape(x, -1)
 
 
+@method
 def stack(xs: Sequence[Tensor], axis: int = 0) -> Tensor:
     """Arrays of one shape, side by side on a new axis."""
     return concatenate([expand_dims(x, axis) for x in xs], axis)

@@ -1,0 +1,137 @@
+"""The decorator that makes an op of a function: it hands it arrays, and makes a node of its vjp."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+import numpy as np
+
+from .arrays import beside_arrays, first_leaf, given, is_scalar, new_array, plain_number, scalar_array, words_for
+from .modes import check_finite, mode
+from .rowgrad import Array
+from .tensor import METHODS, OPS, Op, Tensor, holds_tensor, unwrapped, wrap
+from .walk import FORWARDS, Node, Vjp
+
+ValueAndVjp = tuple[Any, Vjp]
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+@overload
+def primitive(forward: Callable[..., ValueAndVjp]) -> Op: ...
+@overload
+def primitive(*, rows: bool) -> Callable[[Callable[..., ValueAndVjp]], Op]: ...
+def primitive(forward: Callable[..., ValueAndVjp] | None = None, *, rows: bool = False) -> Any:
+    """Make an op of a function that returns its value and its vjp, and register it under its name in `te.OPS`.
+
+    `forward(*args, **options)` gets arrays for tensors. It returns `(y, vjp)`; `vjp(g)` returns one entry for each
+    positional argument: dL/dx for g = dL/dy, or None for a constant (trailing ones may be left out; for a list of
+    tensors, a list). An entry is a fresh array, `g` or a view of `g`; nothing is ever written into `g`. The entry may
+    still have y's broadcast shape and y's dtype: the engine sums over broadcast axes and casts. One that costs much may
+    be a lambda without arguments, which is called only if its input wants a gradient.
+
+    `rows=True` (the lookups) gives the first argument as its row reader instead of its table.
+
+    >>> import tinyembed as te
+    >>> @te.primitive
+    ... def cube(x):
+    ...     return x ** 3, lambda g: (g * 3 * x ** 2,)
+    >>> x = te.Tensor([2.0], requires_grad=True)
+    >>> cube(x).backward(); x.grad
+    array([12.], dtype=float32)
+    >>> _ = te.OPS.pop("cube")
+    """
+    if forward is None:
+        return functools.partial(primitive, rows=rows)
+    run, name = forward, forward.__name__
+    if name in OPS and OPS[name].__module__.startswith("tinyembed.") and run.__module__ != OPS[name].__module__:
+        raise ValueError(f"te.OPS has an op {name!r} already, and Tensor's own operators use it; choose another name")
+
+    @functools.wraps(run)
+    def op(*args: Any, **options: Any) -> Tensor:
+        if options:
+            if any(isinstance(x, np.ndarray) or holds_tensor(x) for x in options.values()):
+                args, options = _by_position(run, args, options)
+            options = {key: plain_number(x) if isinstance(x, np.generic) else x for key, x in options.items()}
+        values: list[Any] = []
+        parents: list[Any] = []
+        scalars: list[int] = []
+        live = False
+        for x in args:
+            if isinstance(x, Tensor):
+                values.append(x._data if x._reader is None else x.rows() if rows and not values else x.data)
+                if x._live:
+                    live = True
+                    parents.append(x._node or x)
+                else:
+                    parents.append(None)
+            elif type(x) in (list, tuple):
+                value, parent = _unwrap_list(x)
+                values.append(value)
+                parents.append(parent)
+                live = live or parent is not None
+            else:
+                if is_scalar(x):
+                    scalars.append(len(values))
+                values.append(given(x))
+                parents.append(None)
+        if scalars:
+            values = beside_arrays(values, scalars)
+        try:
+            y, vjp = run(*values, **options)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error} [given {words_for(values)}]") from error
+        except AttributeError as error:
+            if any(type(x) in (list, tuple) for x in values):
+                raise TypeError(f"{name} takes tensors or arrays where it was given a list: te.Tensor([…])") from error
+            raise
+        if type(y) is not np.ndarray:
+            y = scalar_array(y, values)
+        if mode.checking:
+            check_finite(y, name, "forward", values)
+        out = wrap(y)
+        if live and mode.recording and y.dtype.kind == "f":
+            out._live = True
+            out._node = Node(name, vjp, parents, y)
+        elif _sees_a_leaf(y, args):
+            out._data = y.copy()
+        return out
+
+    OPS[name] = METHODS[name] = op
+    FORWARDS[name] = run
+    return op
+
+
+def method(function: Method) -> Method:
+    """Let a plain function of tensors be called as a method of its first argument."""
+    METHODS[function.__name__] = function
+    return function
+
+
+def _sees_a_leaf(y: Array, args: Any) -> bool:
+    """Whether y is, or is a view of, an array that somebody may write into: a leaf's, or one that was given."""
+    base = y if y.base is None else y.base
+    for x in args:
+        if isinstance(x, Tensor):
+            x = x._data if x._changed >= 0 or x._live else None
+        if type(x) is np.ndarray and (x is base or x.base is base):
+            return True
+    return False
+
+
+def _unwrap_list(xs: Any) -> tuple[Any, Any]:
+    """(value, parents) of an argument that is a list or tuple. With tensors in it: arrays, and a tuple of parents.
+    Python floats: a float32 array, as in Tensor. All else (shapes, axes, an index): as it is."""
+    if holds_tensor(xs):
+        parents = tuple((x._node or x) if isinstance(x, Tensor) and x._live else None for x in xs)
+        return type(xs)(map(unwrapped, xs)), parents if any(p is not None for p in parents) else None
+    return (new_array(xs) if type(first_leaf(xs)) is float else type(xs)(map(given, xs))), None
+
+
+def _by_position(run: Callable[..., Any], args: Any, options: Any) -> tuple[Any, Any]:
+    """Tensors and arrays given by name, put where the vjp answers for them: at their position."""
+    bound = inspect.signature(run).bind(*args, **options)
+    bound.apply_defaults()
+    return bound.args, {k: unwrapped(v) for k, v in bound.kwargs.items()}
