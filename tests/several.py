@@ -148,10 +148,10 @@ def masks(group):
     def note(model, x):
         y = model(te.Tensor(x))
         kept.append(y.data != 0)
-        return (y * te.Tensor([1.0], requires_grad=True)).mean()
+        return (y * weight).mean()
 
-    fit(model, [(np.ones((8, 50), np.float32),)] * 2, SGD([te.Parameter(np.zeros(1))], lr=0.1), loss=note,
-        progress=False, group=group)
+    weight = te.Parameter(np.ones(1))
+    fit(model, [(np.ones((8, 50), np.float32),)] * 2, SGD([weight], lr=0.1), loss=note, progress=False, group=group)
     return [group.all_gather(x) for x in kept]
 
 

@@ -318,6 +318,52 @@ def test_no_grad_decorates():
     assert recording() and f.__doc__ == "Documented."
 
 
+def test_a_generator_is_decorated_too_in_each_of_its_steps():
+    x, said = leaf([1.0]), []
+    live = lambda: (x * 2.0).requires_grad
+
+    @no_grad()
+    def steps(n):
+        try:
+            for _ in range(n):
+                try:
+                    said.append((yield live()))
+                except KeyError:
+                    said.append(("thrown", live()))
+            return "end"
+        finally:
+            said.append(("closed", live()))
+
+    def through():
+        said.append((yield from steps(1)))
+
+    @no_grad()
+    def returns_one():
+        return (live() for _ in range(2))
+
+    assert list(steps(3)) == [False] * 3 and list(returns_one()) == [False] * 2
+    assert [live() for _ in steps(2)] == [True, True]  # between the steps it is as it was
+    said.clear()
+    generator = steps(3)
+    next(generator)
+    assert generator.send("sent") is False and generator.throw(KeyError()) is False and live()
+    generator.close()
+    assert said == ["sent", ("thrown", False), ("closed", False)] and live()
+    assert list(through()) == [False] and said[-1] == "end"
+    with pytest.raises(ZeroDivisionError):
+        list(no_grad()(lambda: (1 / n for n in (1, 0)))())
+    assert live()
+
+
+@pytest.mark.filterwarnings("ignore:.*never awaited")
+def test_what_waits_is_not_decorated():
+    async def waits(): ...
+    async def yields(): yield 1
+    for function in (waits, yields):
+        with pytest.raises(TypeError, match="holds for a thread"):
+            no_grad()(function)
+
+
 def test_no_grad_holds_for_its_thread_alone():
     inside, seen = threading.Event(), []
 

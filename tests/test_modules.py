@@ -554,3 +554,50 @@ def test_a_dot_in_a_key_is_refused_since_two_parameters_could_share_a_name():
     model.tables = {"a.b": te.Parameter(np.zeros(2))}
     with pytest.raises(ValueError, match="dots"):
         model.state_dict()
+
+
+# -- what is assigned to an attribute ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [nn.Embedding, nn.EmbeddingBag])
+@pytest.mark.parametrize("optimizer", [te.optim.SGD, te.optim.AdamW])
+def test_a_table_keeps_its_promises_on_a_weight_that_is_assigned(make, optimizer):
+    """The padding row stays, and rows are brought down to max_norm, whoever made the weight."""
+    table, head = make(3, 2, padding_idx=0, max_norm=0.5), nn.Linear(2, 3, bias=False)
+    table.weight = head.weight
+    head.weight.data = np.ones((3, 2), np.float32)
+    adam = optimizer(head.parameters(), lr=1e-3, weight_decay=0.1)
+    for _ in range(3):
+        adam.zero_grad()
+        (table([[0, 1, 2]]).sum() + head(np.ones((1, 2), np.float32)).sum()).backward()
+        adam.step()
+    assert head.weight.data[0].tolist() == [1, 1]
+    assert (np.linalg.norm(head.weight.data[1:], axis=1) < 0.51).all()
+
+
+def test_a_weight_of_another_length_is_the_tables_length():
+    table = nn.Embedding(3, 2, padding_idx=1)
+    table.weight = te.Parameter(np.zeros((5, 2)))
+    assert table.num_embeddings == 5 and table.weight.frozen_rows.tolist() == [False, True, False, False, False]
+    assert table([4]).shape == (1, 2)
+    before = table.weight
+    with pytest.raises(ValueError, match="as many rows"):
+        table.weight = te.Parameter(np.zeros((1, 2)))
+    assert table.weight is before and table.num_embeddings == 5
+
+
+def test_a_parameters_place_is_for_parameters():
+    m = nn.Linear(2, 2)
+    names = dict(m.named_parameters())
+    for wrong in (m.weight * 0.5, m.weight.data, te.Tensor(np.zeros((2, 2))), [[1.0, 2.0], [3.0, 4.0]], 0.0):
+        with pytest.raises(TypeError, match=r"weight of Linear is a Parameter.*weight\.data"):
+            m.weight = wrong
+    with te.no_grad():
+        m.weight -= 0.1 * np.ones((2, 2), np.float32)
+        m.weight -= m.weight
+    assert dict(m.named_parameters()) == names and not m.weight.data.any()
+    with pytest.raises(TypeError, match="is a Parameter"):
+        m.weight -= 0.1
+    m.bias = None
+    m.weight = te.Parameter(np.ones((2, 2), np.float32))
+    assert m(np.ones((1, 2), np.float32)).data.tolist() == [[2, 2]] and len(m.parameters()) == 1

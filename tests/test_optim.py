@@ -3,6 +3,7 @@
 That exact rows are the dense optimiser's is the law of test_exact.py; groups and refusals stand in test_settings.py.
 """
 
+import re
 import tracemalloc
 
 import numpy as np
@@ -326,3 +327,22 @@ def test_a_parameter_that_did_not_step_keeps_its_graphs():
     SGD([p, q], lr=1.0).step()
     y.backward()
     assert q.grad.tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("call", [lambda p: te.optim.clip_grad_norm(p, 1.0), lambda p: te.optim.clip_grad_value(p, 1.0),
+                                  lambda p: te.optim.SGD(p, lr=0.1), lambda p: te.optim.AdamW(p),
+                                  lambda p: te.optim.Adam([{"params": p}])])
+def test_where_parameters_are_meant_one_is_refused_and_so_is_nothing(call):
+    model = te.nn.Linear(2, 2)
+    for p in model.parameters():
+        p.grad = np.ones(p.shape, np.float32)
+    used_up = (p for p in model.parameters())
+    list(used_up)
+    for wrong, error, words in ((model.weight, TypeError, "not one Parameter"), (model, TypeError, "parameters()"),
+                                (used_up, ValueError, "used up"), ([te.Tensor([1.0])], TypeError, "item 0"),
+                                (model.named_parameters(), TypeError, "item 0"), (None, TypeError, "not one"),
+                                ({"weight": model.weight}, TypeError, "not a dict")):
+        with pytest.raises(error, match=re.escape(words)):
+            call(wrong)
+    assert all((p.grad == 1).all() for p in model.parameters())
+    call(iter(model.parameters()))

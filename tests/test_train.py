@@ -1,5 +1,6 @@
 """Laws of the training loop."""
 
+import copy
 import math
 import os
 import signal
@@ -292,3 +293,24 @@ def test_evaluate_puts_each_modules_mode_back():
     model[1].eval()
     evaluate(model, line_data(), loss=squares)
     assert model.training and model[0].training and not model[1].training
+
+
+def test_an_optimiser_of_other_parameters_is_refused():
+    """Of another model, of a copy, of a parameter that was replaced, of frozen ones."""
+    batch = (np.float32([[1, 2]]), np.float32([[1]]))
+    mse = lambda model, x, y: te.ops.mse(model(x), y)
+
+    def replace(model):
+        model.weight, model.bias = te.Parameter(model.weight.data), None
+
+    for change, params in ((lambda model: None, lambda model: te.nn.Linear(2, 1).parameters()),
+                           (lambda model: None, lambda model: copy.deepcopy(model).parameters()),
+                           (replace, te.nn.Linear.parameters), (te.nn.Linear.freeze, te.nn.Linear.parameters)):
+        model = te.nn.Linear(2, 1)
+        sgd = te.optim.SGD(params(model), lr=0.1)
+        change(model)
+        before = [p.data.copy() for p in model.parameters()]
+        for run in (fit, train_step):
+            with pytest.raises((ValueError, RuntimeError), match=r"no parameter of the optimiser|requires_grad"):
+                run(model, [batch], sgd, loss=mse)
+        assert all(map(np.array_equal, before, [p.data for p in model.parameters()]))

@@ -99,8 +99,8 @@ NUMPY = {"broadcast_to": 2, "clip": 3, "concatenate": 2, "cumsum": 2, "einsum": 
          "std": 2, "sum": 2, "swapaxes": 3, "take_along_axis": 3, "transpose": 2, "var": 2, "where": 3}
 # Those that look at values or shapes, and from which no gradient could come.
 LOOKS = {"allclose", "argmax", "argmin", "argsort", "array_equal", "array_repr", "array_str", "array2string",
-         "can_cast", "count_nonzero", "empty_like", "full_like", "isclose", "may_share_memory", "ndim", "nonzero", "ones_like",
-         "result_type", "shape", "shares_memory", "size", "zeros_like"}
+         "can_cast", "count_nonzero", "empty_like", "full_like", "isclose", "may_share_memory", "ndim", "nonzero",
+         "ones_like", "result_type", "shape", "shares_memory", "size", "zeros_like"}
 
 
 def call_of_numpy(function: Any, args: Any, options: Any, ops: Mapping[str, Callable[..., Any]], bare: Any) -> Any:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
+import inspect
 import threading
-from typing import Any
+from collections.abc import Callable, Generator
+from types import GeneratorType
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from .rowgrad import RowGrad
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class _Mode(threading.local):
@@ -21,11 +26,45 @@ class _Mode(threading.local):
 mode = _Mode()
 
 
-class _Switch(contextlib.ContextDecorator):
-    """Sets one field of the mode for a while; nests, and restores on the way out whatever happens."""
+class _Switch:
+    """Sets one field of the mode for a while; nests, and restores on the way out whatever happens.
+
+    As a decorator, for as long as the function runs; of a generator that it returns, for each of its steps.
+    """
 
     field: str
     value: bool
+
+    def __call__(self, function: Function) -> Function:
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(f"{type(self).__name__} holds for a thread, in which other tasks run while "
+                            f"{function.__name__} waits; use `with` around what does not wait")
+
+        @functools.wraps(function)
+        def within(*args: Any, **options: Any) -> Any:
+            with self:
+                result = function(*args, **options)
+            return self._steps(result) if isinstance(result, GeneratorType) else result
+
+        return cast(Function, within)
+
+    def _steps(self, inner: Any) -> Generator[Any, Any, Any]:
+        """What a generator gives, each of its steps taken within; what is sent or thrown in reaches it."""
+        step: Callable[[], Any] = functools.partial(next, inner)
+        try:
+            while True:
+                try:
+                    with self:
+                        value = step()
+                except StopIteration as end:
+                    return end.value
+                try:
+                    step = functools.partial(inner.send, (yield value))
+                except Exception as error:
+                    step = functools.partial(inner.throw, error)
+        finally:
+            with self:
+                inner.close()
 
     def __enter__(self) -> None:
         mode.before[self.field].append(getattr(mode, self.field))

@@ -69,12 +69,23 @@ class Table(Module):
         return Parameter(drawn.astype(dtype, copy=False))
 
     def _own(self, weight: Parameter) -> None:
-        """Take the weight, and set its slots for the optimiser."""
         self.weight = weight
+
+    def _promise(self, name: str, parameter: Parameter) -> None:
+        """Set the slots of the weight for the optimiser: of the first one, and of one that is assigned later (a tied
+        table, say)."""
+        if name != "weight":
+            return
+        if parameter.ndim != 2 or (self.padding_idx or 0) >= len(parameter):
+            raise ValueError(f"the weight of {self._title()} is a table with as many rows, not {parameter.shape}")
+        self.num_embeddings, self.embedding_dim = parameter.shape
         if self.max_norm is not None:
-            weight.project = functools.partial(project_rows, max_norm=self.max_norm, norm_type=self.norm_type)
-        if weight.frozen_rows is None:
-            self.unfreeze_rows()
+            parameter.project = functools.partial(project_rows, max_norm=self.max_norm, norm_type=self.norm_type)
+        if self.padding_idx is not None:
+            rows = np.zeros(len(parameter), bool)
+            rows[self.padding_idx] = True
+            rows |= False if parameter.frozen_rows is None else parameter.frozen_rows
+            parameter.frozen_rows = rows
 
     # -- rows that stay put --------------------------------------------------------------------------------------------
 

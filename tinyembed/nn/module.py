@@ -54,6 +54,19 @@ class Module:
     def __call__(self, *args: Any, **options: Any) -> Any:
         return self.forward(*args, **options)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """A parameter's place is for parameters, or None: anything else would be out of training without a word."""
+        before = vars(self).get(name)
+        if isinstance(before, Parameter) and not (value is None or isinstance(value, (Parameter, Module))):
+            raise TypeError(f"{name} of {type(self).__name__} is a Parameter, and a {type(value).__name__} in its "
+                            f"place would not be trained: assign its values, {name}.data = …, or a new Parameter")
+        if isinstance(value, Parameter) and value is not before:
+            self._promise(name, value)
+        super().__setattr__(name, value)
+
+    def _promise(self, name: str, parameter: Parameter) -> None:
+        """Told of a parameter before it becomes the attribute `name`: a layer that keeps promises on one makes them."""
+
     # -- what is inside ------------------------------------------------------------------------------------------------
 
     def _walk(self, prefix: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, Any]]:

@@ -1,8 +1,33 @@
-"""Which parameters weight decay is for."""
+"""Which parameters an optimiser or a clipping is for; and which of them decay."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from ..core import Parameter, Tensor
+
+
+def listed(params: Any) -> list[Any]:
+    """What is in `params`, as a list: parameters, as `model.parameters()` gives them, or groups. TypeError for one
+    parameter or a module, and for items that are neither; ValueError for an iterator that is used up.
+
+    >>> listed(Parameter([1.0]))
+    Traceback (most recent call last):
+    TypeError: params are several parameters, model.parameters() say, not one Parameter; [p] are those of one
+    """
+    if isinstance(params, Tensor) or not hasattr(params, "__iter__"):
+        hint = f"{type(params).__name__}; " + ("[p] are those of one" if isinstance(params, Tensor) else "give its "
+                                               "parameters(), if it is a model" )
+        raise TypeError(f"params are several parameters, model.parameters() say, not one {hint}")
+    if isinstance(params, (dict, str)):
+        raise TypeError(f"params are parameters, or a list of groups, not a {type(params).__name__}")
+    found = list(params)
+    if not found and iter(params) is params:
+        raise ValueError("params is an iterator that gives nothing: used up before? Give a list")
+    for i, p in enumerate(found):
+        if not isinstance(p, (Parameter, dict)):
+            raise TypeError(f"item {i} of params is a {type(p).__name__}, not a Parameter; give model.parameters()")
+    return found
 
 
 def decay_groups(model: Any, weight_decay: float = 0.1) -> list[dict[str, Any]]:

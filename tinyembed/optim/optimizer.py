@@ -24,6 +24,7 @@ import numpy as np
 
 from ..core import Array, Parameter, RowGrad
 from ..rows import LazyRows
+from .groups import listed
 
 
 def check_number(name: str, value: Any, below: float = math.inf) -> None:
@@ -126,20 +127,16 @@ class Optimizer:
         if sparse not in ("exact", "touched"):
             raise ValueError(f'sparse is "exact" or "touched", not {sparse!r}')
         self.sparse = sparse
-        groups = list(params)
+        groups = listed(params)
         if not all(isinstance(group, dict) for group in groups):
             groups = [{"params": groups}]
         if not all("params" in group for group in groups):
             raise ValueError('each group is a dict with "params" and the settings that differ')
         self.groups: list[Any] = []
         for group in groups:
-            group = {**settings, **group, "params": list(group["params"])}
+            group = {**settings, **group, "params": listed(group["params"])}
             if unknown := set(group) - set(settings) - {"params"}:
                 raise ValueError(f"{type(self).__name__} has no setting {sorted(unknown)}")
-            for i, p in enumerate(group["params"]):
-                if not isinstance(p, Parameter):
-                    raise TypeError(f"item {i} of params is a {type(p).__name__}, not a Parameter; "
-                                    "give model.parameters()")
             self.groups.append(ParamGroup(group.pop("params"), group, self.check))
         if not self.params:
             raise ValueError("an optimiser needs at least one parameter")

@@ -59,7 +59,10 @@ def gradients(model: Any, batches: Iterable[Any], optimizer: Optimizer, loss: Lo
     total, = group.sum_gradients(optimizer.params, total)
     try:
         _refuse_unless_finite(model, optimizer, total / max(count, 1), clip_norm)  # before a parameter has changed
-    except FloatingPointError:
+        if count and all(p.grad is None for p in optimizer.params):
+            raise ValueError("no parameter of the optimiser has a gradient, so nothing would be trained: make the "
+                             "optimiser of the parameters that the loss is computed from, of model.parameters() say")
+    except (FloatingPointError, ValueError):
         for buffer, data in before:
             buffer.data = data
         raise
