@@ -235,6 +235,9 @@ reduction("logsumexp", lambda line: math.log(math.fsum(map(math.exp, line))), lo
 reduction("prod", math.prod, axes=lambda d, ndim: d.pick(None, d.axis(ndim)) if ndim else None)
 case("var", lambda d: call(x := d.normal(d.shape(1, low=2)), d.pick(None, d.axis(x.ndim), (0, -1)[:x.ndim]),
                            ddof=d.pick(0, 1), keepdims=d.pick(False, True)), along(variance))
+case("std", lambda d: call(x := d.spaced(d.shape(1, low=2)), d.pick(None, d.axis(x.ndim), (0, -1)[:x.ndim]),
+                           ddof=d.pick(0, 1), keepdims=d.pick(False, True)),
+     along(lambda *args, **options: variance(*args, **options) ** 0.5))
 
 
 def cumsum(x, axis=None):

@@ -279,6 +279,89 @@ def test_a_gradient_wrong_by_one_percent_is_noticed(name):
     assert False not in results and results.count(True) >= 3
 
 
+UNSIGNED = {"subtract", "negative", "complex_multiply", "linear", "power", "abs", "cumsum", "matmul"}  # NumPy's wrap
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int16, np.uint8, np.bool_])
+@every_op
+def test_integers_are_the_numbers_they_are_or_refused(name, dtype):
+    """The value of the same floats, or a refusal; never constants cast to the integers' type."""
+    for seed in range(6):
+        args, options = CASES[name].sample(seed, sides=(2, 1, 3))
+        low, high = 0 if np.dtype(dtype).kind in "ub" else -9, 1 if dtype is np.bool_ else 9
+        whole = [np.asarray(np.rint(np.clip(2 * x, low, high))) for x in leaves(args)]
+        with np.errstate(all="ignore"):
+            floating = compute(name, put(args, whole), options)
+            try:
+                y = compute(name, put(args, [x.astype(dtype) for x in whole]), options)
+            except (TypeError, ValueError) as error:
+                assert "ufunc" not in type(error).__name__.lower() or dtype is np.bool_, error
+                continue
+            if dtype is np.bool_ or (dtype is np.uint8 and CASES[name].op in UNSIGNED):
+                continue  # NumPy's own arithmetic
+            low = np.finfo(y.dtype).eps if y.dtype.kind == "f" else 0
+            np.testing.assert_allclose(y.astype(float), floating, rtol=1e-6 + 20 * low, atol=1e-6 + 20 * low)
+
+
+@pytest.mark.parametrize("zeros", ["zeros", "ones"])
+@every_op
+def test_no_gradient_is_nan_where_entries_vanish_or_are_alike(name, zeros):
+    """Zeros, ones and ties: kinks have a subgradient. Where the slope is infinite, an upstream 0 still gives 0."""
+    for seed in range(4):
+        args, options = CASES[name].sample(seed, sides=(2, 1, 3))
+        args = put(args, [np.full(x.shape, float(zeros == "ones")) for x in leaves(args)])
+        with np.errstate(all="ignore"):
+            y = compute(name, args, options)
+            for g in (np.zeros(y.shape), np.ones(y.shape)):
+                for gx in gradients(name, args, options, g):
+                    if CASES[name].op not in ("divide", "log", "power"):  # which have no limit at 0
+                        assert not np.isnan(gx).any()
+                        assert g.any() or not gx.any()
+
+
+LONG = [ops.sum, ops.mean, ops.std, ops.var, ops.logsumexp, ops.softmax, ops.log_softmax, ops.cumsum, ops.l2_normalise]
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("f", LONG, ids=lambda f: f.__name__)
+def test_long_sums_keep_their_digits_in_float32_along_any_axis(f, axis, n=100_000):
+    """Forward and gradient, against float64."""
+    rng = np.random.default_rng(1)
+    x = np.moveaxis((rng.random((n, 2)) + [0, 3]).astype(np.float32), 0, axis)
+    found = []
+    for dtype in (np.float32, np.float64):
+        leaf = te.Tensor(np.ascontiguousarray(x, dtype), requires_grad=True)
+        y = f(leaf, axis)
+        y.backward(np.random.default_rng(2).random(y.shape).astype(np.float32))
+        found.append((y.data, leaf.grad))
+    for narrow, wide in zip(*found):
+        np.testing.assert_allclose(narrow, wide, rtol=1e-5, atol=3e-6 * np.abs(wide).max())
+
+
+def test_sums_that_would_stall():
+    x = np.tile(np.float32([100, -100]), (1_000_000, 1))
+    assert ops.std(x, 0).data.tolist() == [0, 0] and ops.mean(x, 0).data.tolist() == [100, -100]
+    weight = te.Tensor(np.zeros(2, np.float32), requires_grad=True)
+    z = np.tile(np.float32([3, 3]), (300_000, 1))
+    ops.rms_norm(z, weight, eps=0.0).sum().backward()
+    np.testing.assert_allclose(weight.grad, 300_000, rtol=1e-6)
+
+
+def test_what_was_wrong_is_right():
+    """Inputs that users reported."""
+    np.testing.assert_allclose(te.nn.RMSNorm(2)(np.array([[3, 4]])).data, [[0.8485, 1.1314]], atol=1e-4)
+    np.testing.assert_allclose(te.nn.LayerNorm(2)(np.array([[3, 5]])).data, [[-1, 1]], atol=1e-4)
+    loss = ops.bce_with_logits(te.Tensor([0, 2]), np.array([0.5, 0.5])).item()
+    assert loss == pytest.approx((math.log(2) + 1 + math.log1p(math.exp(-2))) / 2)
+    assert ops.sigmoid(te.Tensor(np.uint8([1]))).data == pytest.approx([0.731], abs=1e-3)
+    assert slope(lambda x: x.std(1), [[2.0, 2.0], [1.0, 3.0]]) == [[0, 0], [-0.5, 0.5]]
+    assert ops.dropout(te.Tensor([1, 2]), 0.5, mask=[True, True]).data.tolist() == [2, 4]
+    assert ops.mse(te.Tensor(np.uint8([0])), te.Tensor(np.uint8([1]))).item() == 1
+    with pytest.raises(TypeError, match="argument min"):
+        x = te.Tensor([0.0, 1.0], requires_grad=True)
+        ops.clip(x, te.Tensor([0.5], requires_grad=True)).sum().backward()
+
+
 # -- two operands ------------------------------------------------------------------------------------------------------
 
 

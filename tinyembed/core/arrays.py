@@ -80,14 +80,13 @@ def given(x: Any) -> Any:
 
 
 def floats(x: Any, *others: Any) -> Any:
-    """x for an op of floats: integers and booleans become the floats of the others, or else what NumPy makes of them
-    beside float32.
+    """x for an op of floats: an array of integers or booleans becomes one of the others' floats, or else of those that
+    NumPy makes of it beside float32. All else stays.
 
     >>> floats(np.array([1], np.uint8)).dtype, floats(np.array([1]), np.zeros(1, np.float32)).dtype
     (dtype('float32'), dtype('float32'))
     """
-    x = np.asarray(x)
-    if x.dtype.kind == "f":
+    if not isinstance(x, np.ndarray) or x.dtype.kind not in "iub":
         return x
     dtypes = [y.dtype for y in others if isinstance(y, np.ndarray) and y.dtype.kind == "f"]
     return x.astype(np.result_type(*dtypes) if dtypes else np.result_type(x, np.float32))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Tensor, ValueAndVjp, primitive
+from ..core import Array, Tensor, ValueAndVjp, floats, primitive
 from .linalg import as_matrix
 
 HIGH, LOW = 60.0, 1e-20  # e^60 times any number of keys is finite in float32; sums above 1e-20 have all their digits
@@ -37,6 +37,7 @@ def attention(q: Array, k: Array | None = None, v: Array | None = None, mask: Ar
     """
     whole, packed, added = q, k is None, mask is not None and np.asarray(mask).dtype != bool
     q, k, v = _three(q, k, v)
+    q, k, v = floats(q, k, v), floats(k, q, v), floats(v, q, k)
     if not 0 <= dropout < 1 or (dropout and rng is None):
         raise ValueError(f"dropout is in 0 … 1 (exclusive), and needs rng to draw from; got {dropout} and {rng}")
     (B, Tq, H, d), Tk = q.shape, k.shape[1]

@@ -51,6 +51,8 @@ def embedding_bag(W: Any, ids: Any, offsets: Any = None, per_sample_weights: Any
     """
     V, D = table_shape(W)
     check_mode(mode)
+    if np.dtype(W.dtype).kind != "f":
+        raise TypeError(f"embedding_bag reduces rows of floats, not of {W.dtype}")
     padding_idx = as_row(padding_idx, V)
     check_max_norm(max_norm, norm_type)
     ids = as_ids(ids, V)

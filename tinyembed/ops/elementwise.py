@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, ValueAndVjp, primitive
+from ..core import Array, ValueAndVjp, floats, primitive
 
 
 @primitive
@@ -98,9 +98,9 @@ def sin(x: Array) -> ValueAndVjp:
 
 @primitive
 def sqrt(x: Array) -> ValueAndVjp:
-    """Square root          gradient g / (2 y), infinite at 0"""
+    """Square root          gradient g / (2 y), infinite at 0, but 0 for g = 0"""
     y = np.sqrt(x)
-    return y, lambda g: (g / (2 * y),)
+    return y, lambda g: (np.divide(g, 2 * y, out=np.zeros_like(g), where=g != 0),)
 
 
 @primitive
@@ -172,13 +172,14 @@ def _sigmoid(x: Array, e: Array | None = None) -> Array:
 @primitive
 def sigmoid(x: Array) -> ValueAndVjp:
     """y = 1 / (1 + e^-x)          gradient g * y * (1 - y)"""
-    y = _sigmoid(x)
+    y = _sigmoid(floats(x))
     return y, lambda g: (g * y * (1 - y),)
 
 
 @primitive
 def softplus(x: Array) -> ValueAndVjp:
     """log(1 + e^x) = max(x, 0) + log(1 + e^-|x|), which cannot overflow          gradient g * sigmoid(x)"""
+    x = floats(x)
     e = np.asarray(np.exp(-np.abs(x)))
     return np.maximum(x, 0) + np.log1p(e), lambda g: (g * _sigmoid(x, e),)
 
@@ -186,6 +187,7 @@ def softplus(x: Array) -> ValueAndVjp:
 @primitive
 def log_sigmoid(x: Array) -> ValueAndVjp:
     """log(sigmoid(x)) = -softplus(-x)          gradient g * sigmoid(-x)"""
+    x = floats(x)
     e = np.asarray(np.exp(-np.abs(x)))
     return np.minimum(x, 0) - np.log1p(e), lambda g: (g * _sigmoid(-x, e),)
 
@@ -199,5 +201,6 @@ def relu(x: Array) -> ValueAndVjp:
 @primitive
 def silu(x: Array) -> ValueAndVjp:
     """x * s, s = sigmoid(x)          gradient g * s * (1 + x * (1 - s))          (Elfwing et al. 2018; "swish")"""
+    x = floats(x)
     s = _sigmoid(x)
     return x * s, lambda g: (g * s * (1 + x * (1 - s)),)

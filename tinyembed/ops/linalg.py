@@ -10,6 +10,8 @@ import numpy as np
 
 from ..core import Array, ValueAndVjp, blocks, fits_cache, primitive, sum_rows
 
+LONG = 2**20  # so many float32 numbers einsum may add up one by one, and more through float64
+
 
 def as_matrix(x: Array) -> Array:
     """(…, n) -> (N, n), also where n is 0 and reshape could not infer N."""
@@ -111,5 +113,9 @@ def einsum(subscripts: str, x: Array, y: Array) -> ValueAndVjp:
         spread = gx.reshape([n if c in kept else 1 for c, n in zip(mine, shape)])
         return np.broadcast_to(spread, shape)
 
-    return (np.einsum(f"{a},{b}->{out}", x, y, optimize=True),
-            lambda g: (None, back(g, a, b, y, x.shape), back(g, b, a, x, y.shape)))
+    summed = math.prod(n for c, n in {**sizes, **dict(zip(b, y.shape))}.items() if c not in out)
+    if summed > LONG and x.dtype == y.dtype == np.float32:
+        z = np.einsum(f"{a},{b}->{out}", x.astype(float), y.astype(float), optimize=True).astype(x.dtype)
+    else:
+        z = np.einsum(f"{a},{b}->{out}", x, y, optimize=True)
+    return z, lambda g: (None, back(g, a, b, y, x.shape), back(g, b, a, x, y.shape))

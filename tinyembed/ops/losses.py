@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Tensor, ValueAndVjp, as_ids, as_integers, primitive
+from ..core import Array, Tensor, ValueAndVjp, as_ids, as_integers, floats, primitive
+from .elementwise import subtract
 from .linalg import as_matrix
 from .normalise import below_top
 
@@ -75,6 +76,7 @@ def bce_with_logits(logits: Array, targets: Array, reduction: str = "mean") -> V
     x, t = logits, np.asarray(targets)
     if t.shape != x.shape:
         raise ValueError(f"it needs logits and targets of one shape, not {x.shape} and {t.shape}")
+    x = floats(x, t)
     if t.dtype != x.dtype:
         t = t.astype(x.dtype)
     small = np.exp(-np.abs(x))
@@ -93,5 +95,11 @@ def mse(x: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
         raise ValueError(f"mse needs two arrays of one shape, not {np.shape(x)} and {np.shape(y)}")
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f'reduction is "mean", "sum" or "none", not {reduction!r}')
-    squares = (Tensor.__sub__(x, y) if isinstance(x, Tensor) else x - y) ** 2
+    squares = subtract(_floating(x), _floating(y)) ** 2
     return squares if reduction == "none" else squares.mean() if reduction == "mean" else squares.sum()
+
+
+def _floating(x: Any) -> Any:
+    """x, integers as floats: a difference of unsigned ones would wrap round."""
+    array = x.data if isinstance(x, Tensor) else np.asarray(x)
+    return floats(array) if array.dtype.kind in "iub" else x

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core import Array, ValueAndVjp, primitive
+from ..core import Array, ValueAndVjp, floats, primitive
 
 
 @primitive
@@ -23,6 +23,7 @@ def neighbourhood_kl(Y: Array, P: Array) -> ValueAndVjp:
     """
     if Y.ndim != 2 or np.shape(P) != (len(Y), len(Y)):
         raise ValueError(f"it needs points Y (N, d) and P (N, N), not {Y.shape} and {np.shape(P)}")
+    Y = floats(Y)
     P = np.asarray(P, Y.dtype)
     squares = np.einsum("nd,nd->n", Y, Y)
     n = Y @ (-2 * Y.T)

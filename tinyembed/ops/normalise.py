@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Tensor, ValueAndVjp, method, mode, primitive, sum_rows
+from ..core import CHUNK, Array, Tensor, ValueAndVjp, floats, method, mode, primitive, sum_rows
 from .linalg import as_matrix, pieces
+from .reduce import long_sum
 
 
 def below_top(x: Array, axis: int) -> Array:
@@ -20,6 +21,12 @@ def below_top(x: Array, axis: int) -> Array:
     return np.asarray(x - top)
 
 
+def _total(x: Array, axis: int) -> Array:
+    """The sum along axis, which stays at size 1. Along the last one of an array in one piece NumPy adds pairwise."""
+    pairwise = x.flags.c_contiguous and axis in (-1, x.ndim - 1)
+    return np.asarray(np.sum(x, axis, keepdims=True) if pairwise else long_sum(x, axis, True))
+
+
 @primitive
 def softmax(x: Array, axis: int = -1) -> ValueAndVjp:
     """y = e^x / sum(e^x) along axis          x (…) -> (…)          gradient y * (g - sum(g * y))
@@ -28,13 +35,13 @@ def softmax(x: Array, axis: int = -1) -> ValueAndVjp:
     """
     y = below_top(x, axis)
     np.exp(y, out=y)
-    total = np.asarray(np.sum(y, axis, keepdims=True))
+    total = _total(y, axis)
     total[total == 0] = 1
     y /= total
 
     def vjp(g: Array) -> tuple[Any, ...]:
         gx = g * y
-        gx -= y * np.sum(gx, axis, keepdims=True)
+        gx -= y * _total(gx, axis)
         return (gx,)
 
     return y, vjp
@@ -47,10 +54,10 @@ def log_softmax(x: Array, axis: int = -1) -> ValueAndVjp:
     A line of -inf alone stays -inf, with gradient g.
     """
     y = below_top(x, axis)
-    total = np.asarray(np.sum(np.exp(y), axis, keepdims=True))
+    total = _total(np.exp(y), axis)
     total[total == 0] = 1
     y -= np.log(total)
-    return y, lambda g: (g - np.exp(y) * np.sum(g, axis, keepdims=True),)
+    return y, lambda g: (g - np.exp(y) * _total(g, axis),)
 
 
 @primitive
@@ -61,6 +68,7 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float = 1e-5) -> Value
     dx = (h - mean(h) - z * mean(h * z)) / sqrt(var + eps), h = g * weight          dweight = sum(g * z), dbias = sum(g)
     """
     _check_width(x, weight, bias)
+    x, weight, bias = floats(x, weight, bias), floats(weight, x, bias), floats(bias, x, weight)
     y, D = np.empty(x.shape, x.dtype), x.shape[-1]
     x2, y2, ones = as_matrix(x), as_matrix(y), _shares(D, x.dtype)  # (N, D)
     z = np.empty_like(x2) if mode.recording else y2  # without a gradient nobody needs z again
@@ -82,7 +90,7 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float = 1e-5) -> Value
             hs -= (hs @ ones)[:, None]
             hs -= zs * along[:, None].astype(x.dtype, copy=False)
             hs *= scales
-        return gx, lambda: np.einsum("ni,ni->i", g2, z), lambda: sum_rows(g2)
+        return gx, lambda: _dots(g2, z), lambda: sum_rows(g2)
 
     return y, vjp
 
@@ -100,6 +108,7 @@ def rms_norm(x: Array, weight: Array, eps: float = 1e-6) -> ValueAndVjp:
     x (…, D), weight (D) -> (…, D)          dx = (h - z * mean(h * z)) / sqrt(mean(x^2) + eps), h = g * weight
     """
     _check_width(x, weight)
+    x, weight = floats(x, weight), floats(weight, x)
     D = x.shape[-1]
     scale = 1 / np.sqrt(np.einsum("...i,...i->...", x, x)[..., None] / D + eps)
     scale = scale.astype(x.dtype, copy=False)
@@ -109,9 +118,16 @@ def rms_norm(x: Array, weight: Array, eps: float = 1e-6) -> ValueAndVjp:
         h = g * weight
         h -= z * (np.einsum("...i,...i->...", h, z)[..., None] / D)
         h *= scale
-        return h, np.einsum("ni,ni->i", as_matrix(g), as_matrix(z))
+        return h, lambda: _dots(as_matrix(g), as_matrix(z))
 
     return z * weight, vjp
+
+
+def _dots(x: Array, y: Array) -> Array:
+    """The dot product of each column of x with that of y: (N, D), (N, D) -> (D); where N is large in chunks, and these
+    added up in float64."""
+    parts = [np.einsum("ni,ni->i", x[i:i + CHUNK], y[i:i + CHUNK]) for i in range(0, len(x), CHUNK)]
+    return parts[0] if len(parts) == 1 else np.asarray(np.sum(parts, 0, np.float64)) + np.zeros(x.shape[1])
 
 
 def _check_width(x: Array, *vectors: Array) -> None:
@@ -126,14 +142,19 @@ def l2_normalise(x: Array, axis: int = -1, eps: float = 1e-12) -> ValueAndVjp:
 
     A vector shorter than eps is divided by eps (the zero vector stays zero), with gradient g / eps.
     """
+    x = floats(x)
     length = np.expand_dims(_lengths(np.moveaxis(x, axis, -1)), axis)
     short = length < eps
     length = np.where(short, x.dtype.type(eps), length)
     y = x / length
 
     def vjp(g: Array) -> tuple[Any, ...]:
-        along = np.einsum("...d,...d->...", np.moveaxis(g, axis, -1), np.moveaxis(y, axis, -1))
-        gx = y * np.where(short, 0, -np.expand_dims(along, axis))
+        if x.shape[axis] > CHUNK:
+            along = long_sum(g * y, axis, True)
+        else:
+            last = np.einsum("...d,...d->...", np.moveaxis(g, axis, -1), np.moveaxis(y, axis, -1))
+            along = np.expand_dims(last, axis)
+        gx = y * np.where(short, 0, -along)
         gx += g
         gx *= 1 / length
         return (gx,)
@@ -145,11 +166,11 @@ def _lengths(x: Array) -> Array:
     """|x| of each vector (…, D) -> (…). Where squares would overflow or vanish, or are many, it takes more care."""
     with np.errstate(over="ignore"):
         squares = np.einsum("...d,...d->...", x, x)
-    if x.shape[-1] <= 4096 and (not squares.size or 1e-30 < squares.min() <= squares.max() < 1e30):
+    if x.shape[-1] <= CHUNK and (not squares.size or 1e-30 < squares.min() <= squares.max() < 1e30):
         return np.sqrt(squares)
     top = np.max(np.abs(x), -1, keepdims=True, initial=0)
     top = np.where(top > 0, top, 1).astype(x.dtype)
-    return top[..., 0] * np.sqrt(np.sum(np.square(x / top), -1))
+    return top[..., 0] * np.sqrt(long_sum(np.square(x / top), -1, False))
 
 
 @method
@@ -168,6 +189,7 @@ def dropout(x: Array, p: float = 0.5, mask: Any = None, rng: np.random.Generator
         raise ValueError(f"the dropout probability is in 0 … 1 (exclusive), not {p}")
     if (mask is None) == (rng is None):
         raise ValueError("dropout takes a mask or a generator, one of the two")
+    x = floats(x)
     keep = np.asarray(mask, bool) if rng is None else rng.random(x.shape, np.float32) >= p
     scale = keep * x.dtype.type(1 / (1 - p))
     return x * scale, lambda g: (g * scale,)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Tensor, ValueAndVjp, method, primitive, sum_dtype
+from ..core import Array, ValueAndVjp, floats, primitive, sum_dtype
 
 Axis = int | tuple[int, ...] | None
 
@@ -19,10 +19,10 @@ def _back(y: Any, x: Array, axis: Axis, keepdims: bool) -> Array:
     return np.expand_dims(y, axis)
 
 
-def _sum(x: Array, axis: Axis, keepdims: bool) -> Any:
-    """numpy.sum, through float64 where it would add thousands of float32 numbers one by one (over all, NumPy adds
-    pairwise)."""
-    wide = None if axis is None else sum_dtype(x.dtype, _count(x, axis))
+def long_sum(x: Array, axis: Axis, keepdims: bool) -> Any:
+    """numpy.sum, through float64 where it would add thousands of float32 numbers one by one (over all of an array in
+    one piece, NumPy adds pairwise)."""
+    wide = None if axis is None and x.flags.forc else sum_dtype(x.dtype, _count(x, axis))
     total = np.sum(x, axis, keepdims=keepdims, dtype=wide)
     return total if wide is None else total.astype(x.dtype)
 
@@ -38,7 +38,7 @@ def _count(x: Array, axis: Axis) -> int:
 @primitive
 def sum(x: Array, axis: Axis = None, keepdims: bool = False) -> ValueAndVjp:
     """Sum over axis          gradient g, copied to every summand"""
-    return _sum(x, axis, keepdims), lambda g: (np.broadcast_to(_back(g, x, axis, keepdims), x.shape),)
+    return long_sum(x, axis, keepdims), lambda g: (np.broadcast_to(_back(g, x, axis, keepdims), x.shape),)
 
 
 @primitive
@@ -47,19 +47,37 @@ def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> ValueAndVjp:
     n = _count(x, axis)
     if n == 0:
         raise ValueError("the mean of no entries is undefined")
-    return (_sum(x, axis, keepdims) / n,
+    return (long_sum(x, axis, keepdims) / n,
             lambda g: (np.broadcast_to(_back(g, x, axis, keepdims) / n, x.shape),))
 
 
 @primitive
 def var(x: Array, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> ValueAndVjp:
     """Mean squared distance from the mean, with n - ddof for n          gradient g * 2 (x - mean) / (n - ddof)"""
-    n = _count(x, axis) - ddof
-    if n <= 0:
-        raise ValueError(f"the variance with ddof={ddof} needs more than {ddof} entries, got {n + ddof}")
-    d = x - np.mean(x, axis, keepdims=True)
-    return (np.sum(d * d, axis, keepdims=keepdims) / n,
-            lambda g: (_back(g, x, axis, keepdims) * d * (2 / n),))
+    y, d, n = _variance(x, axis, ddof, keepdims)
+    return y, lambda g: (_back(g, x, axis, keepdims) * d * (2 / n),)
+
+
+@primitive
+def std(x: Array, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> ValueAndVjp:
+    """y = square root of the variance          gradient g * (x - mean) / ((n - ddof) y), and 0 where y is 0"""
+    variance, d, n = _variance(x, axis, ddof, keepdims)
+    y = np.sqrt(variance)
+
+    def vjp(g: Array) -> tuple[Any, ...]:
+        scale = np.divide(g, np.multiply(y, n), out=np.zeros_like(g), where=np.greater(y, 0))
+        return (_back(scale, x, axis, keepdims) * d,)
+
+    return y, vjp
+
+
+def _variance(x: Array, axis: Axis, ddof: int, keepdims: bool) -> tuple[Any, Array, int]:
+    """The variance, the distances from the mean, and by what their squares were divided."""
+    n = _count(x, axis)
+    if n - ddof <= 0:
+        raise ValueError(f"the variance with ddof={ddof} needs more than {ddof} entries, got {n}")
+    d = x - long_sum(x, axis, True) / n
+    return long_sum(d * d, axis, keepdims) / (n - ddof), d, n - ddof
 
 
 @primitive
@@ -77,7 +95,7 @@ def min(x: Array, axis: Axis = None, keepdims: bool = False) -> ValueAndVjp:
 def _extreme(y: Array, x: Array, axis: Axis, keepdims: bool) -> ValueAndVjp:
     def vjp(g: Array) -> tuple[Any, ...]:
         hit = np.equal(x, _back(y, x, axis, keepdims))
-        share = hit / np.sum(hit, axis, keepdims=True, dtype=x.dtype)
+        share = hit / np.asarray(np.count_nonzero(hit, axis, keepdims=True), x.dtype)
         return (_back(g, x, axis, keepdims) * share,)
 
     return y, vjp
@@ -105,11 +123,14 @@ def prod(x: Array, axis: int | None = None, keepdims: bool = False) -> ValueAndV
 def cumsum(x: Array, axis: int | None = None) -> ValueAndVjp:
     """Running sum along axis (None: of the flattened array)          gradient: the running sum of g from the end"""
 
+    wide = sum_dtype(x.dtype, _count(x, axis))
+
     def vjp(g: Array) -> tuple[Any, ...]:
         along = 0 if axis is None else axis
-        return (np.flip(np.cumsum(np.flip(g, along), along), along).reshape(x.shape),)
+        return (np.flip(np.cumsum(np.flip(g, along), along, wide), along).reshape(x.shape),)
 
-    return np.cumsum(x, axis), vjp
+    y = np.cumsum(x, axis, wide)
+    return y if wide is None else y.astype(x.dtype), vjp
 
 
 @primitive
@@ -118,18 +139,13 @@ def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> ValueAndVj
 
     All entries -inf gives -inf, with gradient 0.
     """
+    x = floats(x)
     top = np.max(x, axis, keepdims=True)
     top = np.where(np.isfinite(top), top, 0).astype(x.dtype)
     p = np.exp(x - top)
-    total = np.sum(p, axis, keepdims=True)
+    total = long_sum(p, axis, True)
     with np.errstate(divide="ignore"):
         y = np.log(total) + top
     total = np.where(total == 0, 1, total).astype(x.dtype)
     out = y if keepdims else np.squeeze(y, axis) if axis is not None else y.reshape(())
     return out, lambda g: (_back(g, x, axis, keepdims) * (p / total),)
-
-
-@method
-def std(x: Tensor, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
-    """Square root of the variance; its gradient is infinite where the variance is 0."""
-    return var(x, axis, ddof, keepdims).sqrt()

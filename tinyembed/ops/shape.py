@@ -57,7 +57,7 @@ def take_along_axis(x: Array, indices: Array, axis: int) -> ValueAndVjp:
 
     def vjp(g: Array) -> tuple[Any, ...]:
         # Indices may repeat, and broadcast over the other axes: spell all coordinates out and scatter-add.
-        gx = np.zeros(x.shape, g.dtype)
+        gx = np.zeros(x.shape, np.float64)  # repeats add up without stalling; the engine casts
         sides = tuple(indices.shape[i] if i == axis % x.ndim else n for i, n in enumerate(x.shape))
         where = list(np.ix_(*map(np.arange, sides)))
         where[axis % x.ndim] = indices
