@@ -192,7 +192,7 @@ class Doc2Vec(Word2Vec):
         rng = np.random.default_rng(self.seed)
         D = self.vector_size
         network = copy.copy(self.network)
-        network.vectors, network.output = self.network.vectors.data, self.network.output.data  # arrays: not trained
+        vars(network).update(vectors=self.network.vectors.data, output=self.network.output.data)  # arrays: not trained
         network.documents = Parameter((rng.random((1, D), np.float32) - np.float32(0.5)) / np.float32(D))
         network.tags, network.starts = np.zeros(1, np.int64), np.arange(2)
         network.settings = replace(self.settings, dbow_words=0)  # no words are trained
