@@ -45,6 +45,19 @@ def test_conv2d_is_pytorchs(options):
     both_ways(ops.conv2d, functional.conv2d, arrays[:2], **options)
 
 
+@pytest.mark.parametrize("options", [{"padding": 1}, {"stride": 2, "padding": (0, 2)}, {"dilation": (1, 2)}], ids=str)
+def test_a_depthwise_convolution_is_one_whose_kernels_see_nothing_of_other_channels(options, monkeypatch):
+    monkeypatch.setattr(sys.modules["tinyembed.ops.convolution"], "PATCHES", 256)  # several blocks, of some rows each
+    found, arrays = [], [rng(i).normal(size=shape) for i, shape in enumerate([(3, 4, 9, 8), (4, 1, 3, 2), (4,)])]
+    for groups in (4, 1):
+        x, W, b = (te.Tensor(a, requires_grad=True) for a in arrays)
+        y = ops.conv2d(x, W if groups == 4 else W * np.eye(4)[:, :, None, None], b, groups=groups, **options)
+        y.backward(rng(5).normal(size=y.shape))
+        found.append([y.data, x.grad, W.grad, b.grad])
+    for one, other in zip(*found):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
+
+
 def test_conv1d_is_pytorchs():
     functional = pytest.importorskip("torch.nn.functional")
     arrays = [rng(i).normal(size=shape) for i, shape in enumerate([(3, 4, 20), (6, 2, 3), (6,)])]

@@ -31,7 +31,8 @@ def conv2d(x: Array, W: Array, b: Array | None = None, stride: Pair = 1, padding
 
     As a product it is y = patches K^T + b, patches (N OH OW, kh kw C) and K (D, kh kw C). So gradients are those of
     `linear`, dK = g^T patches, dpatches = g K (each of its numbers added where it was looked up), db = sum(g). One
-    block of the patches is there at a time, and backward makes them again.
+    block of the patches is there at a time, and backward makes them again. Where each channel has one kernel to itself
+    (groups = C = D) there is nothing to multiply as matrices: numbers times weights are added up place by place.
     Raises ValueError for shapes that do not go together, TypeError for integers.          (LeCun et al. 1989)
 
     >>> x = np.arange(9.0).reshape(1, 1, 3, 3)
@@ -46,6 +47,8 @@ def conv2d(x: Array, W: Array, b: Array | None = None, stride: Pair = 1, padding
     cost = y.size * K.shape[2]  # in bytes that one would pass over in that time: a multiplication, one
 
     def forward(start: int, stop: int) -> None:
+        if _is_depthwise(K, at):
+            return _by_places(pictures[start:stop], at, K, line, y[start:stop])
         for images, rows, patches in _patches(pictures[start:stop], at, K):
             part = y[start:stop][images, rows]
             np.matmul(patches, K.transpose(0, 2, 1), out=_in_groups(part, groups))
@@ -131,9 +134,40 @@ def _patches(pictures: Array, at: Windows, K: Array) -> Iterator[tuple[slice, sl
             yield images, rows, some.reshape(groups, n * r * OW, kh * kw * C // groups)  # here they are copied
 
 
+def _is_depthwise(K: Array, at: Windows) -> bool:
+    """Whether each channel has one kernel, and sees no other channel."""
+    return K.shape[1:] == (1, at.kernel[0] * at.kernel[1])
+
+
+def _of_places(K: Array, at: Windows) -> Array:
+    """Depthwise kernels (C, 1, kh kw) -> (kh kw, OW, C): for each place, its weights beside a line of windows."""
+    return np.repeat(K[:, 0].T[:, None], at.out[1], 1)
+
+
+def _by_places(pictures: Array, at: Windows, K: Array, line: Any, y: Array) -> None:
+    """A depthwise convolution into y: for each place within the kernel, what stands there times the weights of it."""
+    of_places = _of_places(K, at)
+    for images, lines in _blocks(len(pictures), at, K):
+        padded = at.padded(pictures[images])
+        for rows in lines:
+            out = y[images, rows]
+            out[...] = line
+            for weights, part in zip(of_places, at.places(rows)):
+                out += padded[part] * weights
+
+
 def _of_rows(g: Array, pictures: Array, at: Windows, K: Array) -> Array:
     """dL/dK = g^T patches"""
     gK = np.zeros(K.shape, g.dtype)
+    if _is_depthwise(K, at):
+        for images, lines in _blocks(len(g), at, K):
+            padded = at.padded(pictures[images])
+            for rows in lines:
+                some, width = g[images, rows], at.out[1] * len(K)
+                for k, part in enumerate(at.places(rows)):
+                    total = sum_rows((some * padded[part]).reshape(-1, width))
+                    gK[:, 0, k] += total.reshape(-1, len(K)).sum(0)
+        return gK
     for images, rows, patches in _patches(pictures, at, K):
         gK += np.matmul(_in_groups(g[images, rows], len(K)).transpose(0, 2, 1), patches)
     return gK
@@ -149,7 +183,10 @@ def _scatter(g: Array, K: Array, at: Windows, gx: Array) -> None:
             full = full.reshape(*full.shape[:3], groups, C // groups)
             for rows in lines:
                 some = g[images, rows]
-                found = np.matmul(_in_groups(some, groups)[:, None], of_place)
-                found = found.reshape(groups, size, *some.shape[:3], C // groups).transpose(1, 2, 3, 4, 0, 5)
+                if _is_depthwise(K, at):
+                    found: Any = ((some * line)[..., None] for line in _of_places(K, at))
+                else:
+                    found = np.matmul(_in_groups(some, groups)[:, None], of_place)
+                    found = found.reshape(groups, size, *some.shape[:3], C // groups).transpose(1, 2, 3, 4, 0, 5)
                 for numbers, part in zip(found, at.places(rows)):
                     full[part] += numbers
