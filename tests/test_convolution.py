@@ -150,6 +150,9 @@ X = np.zeros((2, 4, 5, 5))
     (lambda: ops.batch_norm(X, np.ones(4), np.ones(3)), r"weight and bias \(C\)"),
     (lambda: ops.batch_norm(X, np.ones(4), np.ones(4), mean=np.ones(4)), "either both of mean and var"),
     (lambda: nn.Conv2d(4, 6, 3, groups=4), "do not go into 4 groups"),
+    (lambda: nn.Conv2d(4, -6, 3), "4 channels in and -6 out do not go into 1 groups"),
+    (lambda: nn.Conv1d(4, 6, (3,)), r"kernel_size of Conv1d is an integer of at least 1, not \(3,\)"),
+    (lambda: nn.Conv1d(4, 6, 3, stride=0), "stride of Conv1d is an integer of at least 1, not 0"),
     (lambda: nn.Conv2d(4, 6, 0), "kernel_size"), (lambda: nn.MaxPool2d(2, stride=0.5), "stride"),
     (lambda: nn.Conv2d(3, 6, 3)(X), r"Conv2d\(3 -> 6, 3 x 3\) takes x \(N, 3, H, W\), got \(2, 4, 5, 5\)"),
     (lambda: nn.Conv1d(4, 6, 3)(X), r"takes x \(N, 4, L\)"), (lambda: nn.BatchNorm2d(3)(X), r"takes x \(N, 3, H, W\)"),
@@ -164,6 +167,13 @@ def test_errors_teach(wrong, words):
 def test_pictures_of_bytes_are_refused_with_the_remedy():
     with pytest.raises(TypeError, match=r"uint8.*255"):
         ops.conv2d(X.astype(np.uint8), np.zeros((2, 4, 3, 3)))
+
+
+@pytest.mark.parametrize("op", [nn.BatchNorm2d(4), nn.BatchNorm2d(4).eval(), nn.AvgPool2d(2), nn.MaxPool2d(2),
+                                nn.AdaptiveAvgPool2d(2), nn.Conv2d(4, 2, 3), nn.LayerNorm(5), nn.RMSNorm(5)], ids=repr)
+def test_integers_are_refused_and_not_rounded(op):
+    with pytest.raises((TypeError, ValueError), match="of floats"):
+        op(X.astype(int))
 
 
 # -- blocks ------------------------------------------------------------------------------------------------------------

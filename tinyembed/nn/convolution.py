@@ -19,7 +19,7 @@ class _Conv(Module):
 
     def __init__(self, in_channels: int, out_channels: int, kernel: tuple[int, ...], stride: Any, padding: Any,
                  dilation: Any, groups: int, bias: bool, rng: np.random.Generator | None, dtype: Any) -> None:
-        if groups < 1 or in_channels % groups or out_channels % groups:
+        if min(in_channels, out_channels, groups) < 1 or in_channels % groups or out_channels % groups:
             raise ValueError(f"{in_channels} channels in and {out_channels} out do not go into {groups} groups")
         rng = fresh_rng() if rng is None else rng
         self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel
@@ -81,9 +81,12 @@ class Conv1d(_Conv):
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, padding: int = 0,
                  dilation: int = 1, groups: int = 1, bias: bool = True, *, rng: np.random.Generator | None = None,
                  dtype: Any = np.float32) -> None:
-        pair((1, stride), "stride"), pair((0, padding), "padding", 0), pair((1, dilation), "dilation")
-        super().__init__(in_channels, out_channels, pair((1, kernel_size), "kernel_size")[1:], stride, padding,
-                         dilation, groups, bias, rng, dtype)
+        for name, size, low in (("kernel_size", kernel_size, 1), ("stride", stride, 1), ("padding", padding, 0),
+                                ("dilation", dilation, 1)):
+            if not isinstance(size, (int, np.integer)) or size < low:
+                raise ValueError(f"{name} of Conv1d is an integer of at least {low}, not {size!r}")
+        super().__init__(in_channels, out_channels, (int(kernel_size),), stride, padding, dilation, groups, bias, rng,
+                         dtype)
 
     def forward(self, x: Any) -> Tensor:
         self._check(x)
@@ -126,7 +129,7 @@ class AdaptiveAvgPool2d(Module):
         self.output_size = output_size
 
     def forward(self, x: Any) -> Tensor:
-        return adaptive_avg_pool2d(x if isinstance(x, Tensor) else Tensor(x), self.output_size)
+        return adaptive_avg_pool2d(x, self.output_size)
 
     def extra_repr(self) -> str:
         return str(self.output_size)

@@ -29,6 +29,8 @@ def batch_norm(x: Array, weight: Array, bias: Array, mean: Array | None = None, 
     if x.ndim != 4 or any(v is not None and np.shape(v) != x.shape[1:2] for v in (weight, bias, mean, var)) or \
             (mean is None) != (var is None):
         raise ValueError("it needs x (N, C, H, W), weight and bias (C), and either both of mean and var (C) or none")
+    if x.dtype.kind != "f":
+        raise TypeError(f"a norm is of floats, not {x.dtype}")
     of_batch, pictures = mean is None, channels_last(x)
     N, H, W, C = pictures.shape
     M, lines, y = max(N * H * W, 1), pictures.reshape(N * H, W * C), np.empty(pictures.shape, x.dtype)

@@ -101,10 +101,11 @@ def adaptive_avg_pool2d(x: Tensor, output_size: Pair = 1) -> Tensor:
     >>> adaptive_avg_pool2d(np.arange(6.0).reshape(1, 1, 2, 3), (1, 2)).data.tolist()
     [[[[2.0, 3.0]]]]
     """
-    if np.ndim(x) != 4 or 0 in np.shape(x)[2:]:
-        raise ValueError(f"adaptive_avg_pool2d takes pictures x (N, C, H, W) with H and W > 0, not {np.shape(x)}")
-    OH, OW = pair(output_size, "output_size")
-    H, W = np.shape(x)[2:]
+    x, (OH, OW) = x if isinstance(x, Tensor) else Tensor(x), pair(output_size, "output_size")
+    if x.ndim != 4 or 0 in x.shape[2:] or x.dtype.kind != "f":
+        raise ValueError("adaptive_avg_pool2d takes pictures x (N, C, H, W) of floats with H and W > 0, not "
+                         f"{x.dtype} {x.shape}")
+    H, W = x.shape[2:]
     return einsum("ncaw,bw->ncab", einsum("nchw,ah->ncaw", x, _shares(OH, H, x.dtype)), _shares(OW, W, x.dtype))
 
 
