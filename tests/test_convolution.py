@@ -234,6 +234,28 @@ def test_blas_has_one_thread_while_two_threads_multiply_and_its_own_again_after_
         put(before)
 
 
+def test_files_that_are_called_openblas_do_no_harm(tmp_path, monkeypatch):
+    paths = [tmp_path / "openblas-of-words.txt", tmp_path / "libopenblas.so (deleted)"]
+    paths[0].write_text("no library")
+    lines = [f"7f00-7f01 r--s 00000000 08:01 42                         {path}\n" for path in paths]
+    monkeypatch.setattr(blas.Path, "read_text", lambda path: "".join(lines))
+    assert blas._openblas.__wrapped__() is None
+
+
+def test_what_numpy_is_to_do_about_an_overflow_holds_in_both_threads(monkeypatch):
+    monkeypatch.setattr(machine, "TWO", True)
+    x, seen = np.full(2, 1e300), []
+
+    def work(start, stop):
+        with pytest.raises(FloatingPointError):
+            x[start:stop] * x[start:stop]
+        seen.append(start)
+
+    with np.errstate(over="raise"):
+        machine.in_halves(work, 2, machine.LARGE)
+    assert sorted(seen) == [0, 1]
+
+
 # -- buffers -----------------------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -65,9 +66,12 @@ def _openblas() -> tuple[Any, Any] | None:
         lines = Path("/proc/self/maps").read_text().splitlines()
     except OSError:
         return None
-    paths = {line.split(maxsplit=5)[-1] for line in lines if "openblas" in line}
+    paths = {path for line in lines if "openblas" in os.path.basename(path := line.split(maxsplit=5)[-1])}
     for path in sorted(paths, key=lambda path: "numpy" not in path):  # SciPy brings another one
-        library = ctypes.CDLL(path)
+        try:
+            library = ctypes.CDLL(path)
+        except OSError:  # what is mapped from that file is no library, or the library has been replaced since
+            continue
         for name in NAMES:
             if hasattr(library, name.format("set")):
                 return getattr(library, name.format("get")), getattr(library, name.format("set"))

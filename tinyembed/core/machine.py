@@ -11,8 +11,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
-BLOCK = 65_536  # numbers: few enough to stay in a core's cache from one pass over them to the next
+import numpy as np
 
+BLOCK = 65_536  # numbers: few enough to stay in a core's cache from one pass over them to the next
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")  # one of them at 1 asks for no second thread
 TWO = CORES > 1 and "1" not in map(os.environ.get, THREADS)
@@ -39,9 +40,8 @@ def blocks(n: int, width: int = 1, entries: int | None = None) -> Iterator[slice
 
 
 def in_halves(work: Callable[[int, int], object], n: int, nbytes: int) -> None:
-    """work(0, n), or where `nbytes` is large, work(0, n // 2) and work(n // 2, n) at the same time, in two threads:
-    NumPy lets go of the interpreter lock inside its loops. For work on each entry by itself, so that the bytes of the
-    result do not depend on it: the dense step of an optimiser.
+    """work(0, n), or where `nbytes` is large, work(0, n // 2) and work(n // 2, n) in two threads: NumPy lets go of the
+    interpreter lock inside its loops. For work on each entry by itself, whose result is the same bytes either way.
 
     >>> out = []
     >>> in_halves(lambda start, stop: out.append((start, stop)), 10, nbytes=80)
@@ -52,10 +52,11 @@ def in_halves(work: Callable[[int, int], object], n: int, nbytes: int) -> None:
         work(0, n)
         return
     errors: list[BaseException] = []
+    alike = np.errstate(**np.geterr())(work)  # a thread begins without what np.errstate says here
 
     def second_half() -> None:
         try:
-            work(n // 2, n)
+            alike(n // 2, n)
         except BaseException as error:  # raised again below, in the thread that asked
             errors.append(error)
 
