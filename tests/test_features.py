@@ -18,6 +18,7 @@ from tinyembed.models import (
     SentenceEncoder,
     StaticEmbedding,
     TokenLSTM,
+    Tower,
 )
 from tinyembed.text import Vocabulary, WordTokenizer
 
@@ -65,6 +66,20 @@ def test_features_are_what_the_modules_give(layers):
     np.testing.assert_allclose(encoder.encode(PICTURES[2]), expected[2], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(encoder.encode(iter(PICTURES)), expected, rtol=1e-5, atol=1e-6)
     assert encoder.encode(PICTURES[:2], normalize_embeddings=True, truncate_dim=2).shape == (2, 2)
+
+
+def test_a_tower_whose_arguments_are_bags_end_to_end_has_features_too():
+    tower, bags = Tower(9, 4, hidden=[6], rng=rng()), [[1, 2, 3], [], [5]]
+    np.testing.assert_allclose(tower.features("layers").encode(bags), tower.encode(bags), rtol=1e-5)
+    assert tower.features("layers.0").encode(bags).shape == (3, 6)
+
+
+@pytest.mark.parametrize("batch_size", [0, -2])
+def test_batches_of_no_item_are_refused(batch_size):
+    tower = Tower(9, 4, rng=rng())
+    for call in tower.vectors, tower.features("rows").vectors, tower.encode:
+        with pytest.raises(ValueError, match="batch_size is 1 or more"):
+            call([[1, 2], [3]], batch_size=batch_size)
 
 
 def test_the_model_itself_has_the_empty_name():

@@ -49,12 +49,14 @@ class Encoder(Module):
         """
         if self.is_item(items):
             raise TypeError(f"vectors takes several items, not one: [{items!r:.40}]")
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"batch_size is 1 or more, or None, not {batch_size}")
         prepared = self.prepare(list(items), prompt)
         if not prepared:
             return Tensor(np.zeros((0, self.dim), np.float32))
         order = sorted(range(len(prepared)), key=lambda i: -len(prepared[i]))
         found = [(self if forward is None else forward)(*self.collate([prepared[i] for i in some]))
-                 for some in self._batches(order, prepared, batch_size or len(order))]
+                 for some in self._batches(order, prepared, len(order) if batch_size is None else batch_size)]
         y = found[0] if len(found) == 1 else concatenate(found)
         return y[np.argsort(order)]
 

@@ -68,8 +68,9 @@ class Features(Encoder):
     def forward(self, *args: Any) -> Tensor:
         modules = dict(self.model.named_modules())
         with watched({name: modules[name] for name in self.layers}) as outputs:
-            self.model(*args)
-        found = [self._rows(name, outputs[name], len(args[0])) for name in self.layers]
+            y = self.model(*args)
+        B = len(y if isinstance(self.model, Encoder) else args[0])  # of an encoder the arguments may be bags end to end
+        found = [self._rows(name, outputs[name], B) for name in self.layers]
         y = concatenate(found, -1) if len(found) > 1 else found[0]
         if self._dim not in (None, y.shape[1]):
             raise ValueError(f"{', '.join(map(repr, self.layers))}: {y.shape[1]} numbers, and {self._dim} for items "
