@@ -326,6 +326,38 @@ def test_a_refused_step_is_not_remembered():
     assert bytes_of(model) == before
 
 
+class Counting(nn.Module):
+    """Buffers that are no floats, and one that is written to in its place."""
+
+    def __init__(self):
+        self.count, self.mask = nn.Buffer(np.int64(0)), nn.Buffer(np.array([True, False]))
+        self.seen, self.weight = nn.Buffer(np.zeros(2)), te.Parameter(np.ones(1))
+
+    def forward(self, x):
+        self.count.data = self.count.data + 1
+        self.seen.data[0] += 1
+        return (self.weight * x).mean()
+
+
+def test_buffers_may_be_written_in_place_and_be_integers_or_booleans(tmp_path):
+    model, other = Counting(), Counting()
+    sgd = te.optim.SGD(model.parameters(), lr=0.1)
+    te.train.train_step(model, [np.ones(3)], sgd, Counting.__call__)
+    model.mask.data = ~model.mask.data
+    before = bytes_of(model)
+    with pytest.raises(FloatingPointError):
+        te.train.train_step(model, [np.full(3, np.nan)], sgd, Counting.__call__)
+    assert bytes_of(model) == before
+    other.load_state_dict(model.state_dict())
+    assert bytes_of(other) == before
+    te.train.save_checkpoint(tmp_path / "model", model)
+    te.train.load_checkpoint(tmp_path / "model", third := Counting())
+    assert bytes_of(third) == before
+    with pytest.raises(ValueError, match=r"count holds float64, should hold int64; mask holds int64"):
+        other.load_state_dict({**model.state_dict(), "count": np.array(0.5), "mask": np.array([1, 0])})
+    assert bytes_of(other) == before
+
+
 def test_checkpoints_carry_buffers_and_a_resumed_run_ends_with_the_same_bytes(tmp_path):
     def run(path, steps, resume=False):
         model = small()

@@ -243,10 +243,18 @@ def test_item_cosines(seed):
     (lambda: evaluate_recommendations(Table(np.ones((1, 2))), [0, 0], [[0, 1]]), r"ids \(N, 2\)"),
     (lambda: evaluate_recommendations(Table(np.full((1, 2), np.nan)), [[0, 0]], [[0, 1]]), "NaN"),
     (lambda: BPR(2, 2, 2, negatives=0), "negatives are 1 at least"),
+    (lambda: BPR(2, 2, 2).loss([0, 1], [1]), r"pairs are .* not \(2,\) and \(1,\)"),
+    (lambda: MatrixFactorisation(2, 2, 2).loss([0], [0, 1]), r"pairs are .* not \(1,\) and \(2,\)"),
     (lambda: MatrixFactorisation(2, 2, 2, objective="hinge"), 'objective is "squared" or "logistic"')])
 def test_what_is_no_use_is_refused(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+@pytest.mark.parametrize(("pair", "table"), [([2, 0], "users"), ([0, 3], "items")])
+def test_owned_pairs_are_of_rows_that_are_there(pair, table):
+    with pytest.raises(IndexError, match=f"outside the table of {table}"):
+        BPR(2, 3, 2, owned=[[0, 0], pair])
 
 
 def test_what_a_user_has_is_no_hit_even_where_all_items_are_named():

@@ -135,7 +135,7 @@ def test_users_and_items_that_came_later_have_vectors_by_their_features():
     (lambda: make().users.encode([[4]]), IndexError, "table of features"),
     (lambda: make().users.encode([[0.5]]), TypeError, "ids are integers"),
     (lambda: make().users.encode([[1]], prompt="query: "), ValueError, "no text"),
-    (lambda: Tower(4, 2, [3], "step"), ValueError, "activation")])
+    (lambda: Tower(4, 0), ValueError, "not dim=0"), (lambda: Tower(4, 2, [3], "step"), ValueError, "activation")])
 def test_what_does_not_fit_is_refused(call, error, words):
     with pytest.raises(error, match=words):
         call()

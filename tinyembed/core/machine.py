@@ -73,10 +73,9 @@ def in_halves(work: Callable[[int, int], object], n: int, nbytes: int) -> None:
 def keep_freed_memory() -> bool:
     """Tell the C library to keep up to KEPT bytes of what was freed; whether it has such a setting (glibc does).
 
-    A training step allocates a few dozen megabytes and frees them again, thousands of times. glibc gives what is freed
-    at the top of the heap back to the system at once, which hands out zeroed pages anew when the next step asks:
-    thousands of page faults, a third of a small model's step. What the environment says (MALLOC_TRIM_THRESHOLD_ and the
-    like) goes first: then nothing is changed.
+    A training step allocates dozens of megabytes and frees them again. glibc gives what is freed at the top of the heap
+    back to the system, which hands out zeroed pages when the next step asks: thousands of page faults, a third of a
+    small model's step. Where the environment says otherwise (MALLOC_TRIM_THRESHOLD_, say) nothing is changed.
     """
     if not sys.platform.startswith("linux") or any(name.startswith(("MALLOC_TRIM", "MALLOC_MMAP", "GLIBC_TUNABLES"))
                                                     for name in os.environ):

@@ -171,7 +171,8 @@ class Parameter(Tensor):
             return None if x.same(self.storage.reference()) else f"should be mapped from {x.file}"
         if x.shape != self.shape:
             return f"is {x.shape}, should be {self.shape}"
-        return None if x.dtype.kind in "fiu" else f"holds {x.dtype}"
+        fits = x.dtype.kind in "fiu" if self.dtype.kind == "f" else np.can_cast(x.dtype, self.dtype, "same_kind")
+        return None if fits else f"holds {x.dtype}, should hold {self.dtype}"
 
     def restore(self, stored: Array | None, frozen_rows: Any, lazy: Any = None) -> None:
         """Set what is stored (None: it stays), which rows are frozen, and who brings rows up to date, as a file has it.

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Tensor, fresh_rng, no_grad
+from ..core import Array, Tensor, as_ids, fresh_rng, no_grad
 from ..data import Facts
 from ..nn import Embedding, Module
 from ..ops import bce_with_logits, linear, log_sigmoid, mse, softplus, vecdot
@@ -39,7 +39,12 @@ class Recommender(Module):
         self.users, self.items = (Embedding(n, dim, std=0.1, rng=self.rng) for n in (num_users, num_items))
         self.item_bias = Embedding(num_items, 1, std=0.0, rng=self.rng)
         self.negatives = negatives
-        self.owned = None if owned is None or not len(owned) else Facts(np.insert(as_pairs(owned), 1, 0, axis=1))
+        self.owned = None
+        if owned is not None and len(owned):
+            pairs = as_pairs(owned)
+            as_ids(pairs[:, 0], num_users, "the table of users")
+            as_ids(pairs[:, 1], num_items, "the table of items")
+            self.owned = Facts(np.insert(pairs, 1, 0, axis=1))
 
     def forward(self, users: Any, items: Any) -> Tensor:
         users, items = np.broadcast_arrays(users, items)
@@ -80,7 +85,10 @@ class Recommender(Module):
     def _scores(self, users: Array, items: Array) -> tuple[Tensor, Tensor, Array]:
         """Scores (B,) of what users have, scores (B, K) of items that were drawn, and what these weigh: 1 / B in a row,
         0 for what a user has."""
-        users, items, k = np.asarray(users), np.asarray(items), drawn(self, self.items.num_embeddings)
+        users, items = np.asarray(users), np.asarray(items)
+        if users.ndim != 1 or users.shape != items.shape:
+            raise ValueError(f"pairs are users (B,) and items (B,), not {users.shape} and {items.shape}")
+        k = drawn(self, self.items.num_embeddings)
         user = self._of(users)
         others = self._all(user, self.items(k), self.item_bias(k))
         wrong = are_wrong(self.owned, users, np.zeros_like(users), items, k)

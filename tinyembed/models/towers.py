@@ -41,6 +41,8 @@ class Tower(Encoder):
 
     def __init__(self, num_features: int, dim: int, hidden: Sequence[int] = (), activation: str = "relu", *,
                  rng: np.random.Generator | None = None) -> None:
+        if dim < 1:
+            raise ValueError(f"vectors have 1 number or more, not dim={dim}")
         widths = [dim, *hidden, dim] if hidden else []
         self.dim = dim
         self.rows = EmbeddingBag(num_features, dim, std=dim ** -0.5, rng=rng)

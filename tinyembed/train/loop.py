@@ -49,7 +49,7 @@ def gradients(model: Any, batches: Iterable[Any], optimizer: Optimizer, loss: Lo
     model.zero_grad()
     optimizer.zero_grad()
     count = sum(map(examples_in, batches))
-    total, before = 0.0, [(buffer, buffer.data) for buffer in model.buffers()]
+    total, before = 0.0, [(buffer, buffer.data.copy()) for buffer in model.buffers()]
     for part in group.parts(batches):
         value, n = _loss(model, loss, part), examples_in(part)
         total += value.item() * n
