@@ -120,11 +120,6 @@ def test_what_does_not_fit_is_refused(call, words):
         call()
 
 
-def test_distances_of_integers_are_refused_and_not_rounded():
-    with pytest.raises(TypeError, match="of floats, not int64"):
-        ops.cdist(np.ones((1, 3), np.int64), np.ones((2, 3), np.int64))
-
-
 def test_a_model_that_says_nothing_is_refused():
     with pytest.raises(NotImplementedError, match="TripleModel does not say how a relation moves"):
         TripleModel(3, 1, 2)(0, 0, 1)

@@ -27,12 +27,10 @@ def cdist(x: Array, y: Array, p: float = 2.0, moduli: bool = False) -> ValueAndV
     0 at the kinks, where a difference is 0. Of many vectors the Euclidean distances are
     sqrt(|x|^2 + |y|^2 - 2 x . y), by one matrix product, and so is their gradient; but for near ones, where the digits
     cancel: of these the differences are taken. Raises ValueError for shapes that do not go together, for another p, and
-    for complex numbers of odd length; TypeError for integers.
+    for complex numbers of odd length.
     """
     if x.ndim < 2 or x.ndim != y.ndim or x.shape[:-2] != y.shape[:-2] or x.shape[-1] != y.shape[-1]:
         raise ValueError(f"cdist needs x (…, S, D) and y (…, Q, D), not {x.shape} and {y.shape}")
-    if "f" not in (x.dtype.kind, y.dtype.kind):
-        raise TypeError(f"cdist is of floats, not {x.dtype} and {y.dtype}")
     if p not in (1, 2) or (moduli and x.shape[-1] % 2):
         raise ValueError(f"p is 1 or 2, not {p}" if p not in (1, 2) else "complex numbers in halves: D is even")
     x, y = floats(x, y), floats(y, x)

@@ -134,8 +134,6 @@ def _check_width(x: Array, *vectors: Array) -> None:
     width = x.shape[-1:]
     if width in ((), (0,)) or [v for v in vectors if v.shape != width]:
         raise ValueError("a norm needs x (…, D) with D > 0, and weight and bias (D)")
-    if x.dtype.kind != "f":
-        raise TypeError(f"a norm is of floats, not {x.dtype}")
 
 
 @primitive
