@@ -303,10 +303,21 @@ def test_a_folder_gives_the_model_it_was_written_of(tmp_path, config):
     (["vision_config", "patch_size"], [3, 3], r"patch_size \[3, 3\]"),
     (["vision_config", "num_channels"], 1, r"patches.weight \(10, 9\): it is \(10, 3, 3, 3\)"),
     (["text_config", "max_position_embeddings"], 10**9, "the settings speak of a model of"),
+    (["text_config", "num_hidden_layers"], 10**5, "or more in 100,001 layers"),
+    (["vision_config", "num_hidden_layers"], 10**5, "or more in 100,002 layers"),
+    (["text_config", "max_position_embeddings"], 2, "2, which leaves no room for a text"),
 ])
 def test_settings_that_cannot_be_followed_are_refused_by_name(tmp_path, path, value, message):
     with pytest.raises(FormatError, match=message):
         load_clip(folder(tmp_path, changed(CONFIG, path, value)))
+
+
+def test_settings_of_classes_that_a_clip_has_not_change_nothing(tmp_path):
+    ours, named = made(), load_clip(folder(tmp_path, CONFIG | {"id2label": {"0": "cat", "1": "dog"}}))
+    np.testing.assert_array_equal(named(X, ["a"] * 2).data, ours(X, ["a"] * 2).data)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 2}))
+    with pytest.raises(FormatError, match="2, which leaves no room for a text"):
+        load_clip(tmp_path)
 
 
 def test_tensors_that_are_missing_or_of_no_part_are_named(tmp_path):

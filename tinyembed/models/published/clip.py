@@ -13,7 +13,8 @@ from ...files import FormatError, short
 from ...text import Tokenizer, load_tokenizer
 from ..clip import CLIP, CLIPText, CLIPTextConfig
 from ..vision import ViT, ViTConfig, both
-from .vision import described, opened, with_weights
+from .preprocessing import read_preprocessing
+from .vision import opened, with_weights
 from .weights import (
     ACTIVATIONS,
     each_of,
@@ -64,14 +65,14 @@ def load_clip(folder: str | os.PathLike[str], *, dtype: Any = np.float32) -> CLI
     (h, w), (p, q) = image.grid, both(image.patch_size)
     refuse_larger(file, (text.vocab_size + text.max_position_embeddings) * text.hidden_size + sum(
         c.num_hidden_layers * (4 * c.hidden_size + 2 * c.intermediate_size) * c.hidden_size for c in (text, image))
-        + (h * w + image.num_channels * p * q) * image.hidden_size)
+        + (h * w + image.num_channels * p * q) * image.hidden_size, text.num_hidden_layers + image.num_hidden_layers)
     tokenizer, longest = _tokenizer(Path(folder), text)
     body = CLIPText(text, dtype=dtype)
     model = CLIP(ViT(image, dtype=dtype), SentenceEncoder(tokenizer, body, max_length=longest),
                  known["projection_dim"], dtype=dtype)
-    with_weights(model, file, without_prefix(file, r"clip\."), _theirs,
+    model.preprocessing = read_preprocessing(folder, given.get("model_type"))
+    return with_weights(model, file, without_prefix(file, r"clip\."), _theirs,
                  {"image.encoder.patches.weight": (image.hidden_size, image.num_channels, p, q)}, r".*\.position_ids$")
-    return described(model, path, given)
 
 
 def _theirs(ours: str) -> list[str]:
@@ -133,4 +134,8 @@ def _tokenizer(folder: Path, config: CLIPTextConfig) -> tuple[Tokenizer, int]:
                           f"is {tokenizer.pieces('')} {tokenizer.encode('')}")
     path = folder / "tokenizer_config.json"
     given = read_config(str(path), FormatError(path, "", "")) if path.is_file() else {}
-    return tokenizer, min(longest, given["model_max_length"]) if is_size(given.get("model_max_length")) else longest
+    longest = min(longest, given["model_max_length"]) if is_size(given.get("model_max_length")) else longest
+    if longest <= len(tokenizer.encode("")):
+        raise FormatError(folder / "config.json", "max_position_embeddings", "it, or the tokeniser's model_max_length, is "
+                          f"{longest}, which leaves no room for a text between {tokenizer.pieces('')}")
+    return tokenizer, longest
