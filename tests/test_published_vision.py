@@ -296,6 +296,9 @@ def test_each_missing_misshapen_or_superfluous_tensor_is_named(tmp_path, kind):
             load(folder(tmp_path, kind, rest | {name: np.zeros((2, 3))}))
     with pytest.raises(FormatError, match=r"tensor 'extra.weight': .*has no place for it \(1 in all\)"):
         load(folder(tmp_path, kind, whole | {"extra.weight": np.zeros(2)}))
+    whole_numbers = whole | {needed[-1]: np.zeros(whole[needed[-1]].shape, np.int8)}
+    with pytest.raises(FormatError, match=f"tensor '{needed[-1]}': it is I8, where weights are floats"):
+        load(folder(tmp_path, kind, whole_numbers))
     headless = {name: x for name, x in whole.items() if "classifier" not in name}
     with pytest.raises(FormatError, match=r"there is no classifier, which .*config.json speaks of"):
         load(folder(tmp_path, kind, headless, {"architectures": [recorded.MODELS[kind][0]]}))

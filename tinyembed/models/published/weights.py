@@ -80,7 +80,10 @@ def without_prefix(file: SafeTensors, prefix: str) -> dict[str, str]:
 
 
 def numbers(file: SafeTensors, name: str | None) -> Array | None:
-    """A tensor as floats, BF16 and F16 too."""
+    """A tensor as floats, BF16 and F16 too; FormatError for integers, which mean nothing without scales."""
+    if name is not None and file.dtype(name) not in FLOATS:
+        raise FormatError(file.path, f"tensor {short(name)}", f"it is {file.dtype(name)}, where weights are floats, "
+                          f"{', '.join(FLOATS)}: quantised files cannot be read")
     return None if name is None else file.rows(name, slice(None)) if file.shape(name) else file[name]
 
 
