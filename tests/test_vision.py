@@ -124,6 +124,20 @@ def test_a_model_without_classes_says_so():
         vit().pooled(np.zeros((1, 3, 8, 12)))
 
 
+def test_settings_that_make_no_model_are_refused_before_one_is_made():
+    for make, words in [
+            (lambda: efficientnet(hidden_act="swish"), "activation is None or one of .*silu, not 'swish'"),
+            (lambda: ResNet(ResNetConfig(3, 4, (4, 8), (2, 1), hidden_act="mish")), "not 'mish'"),
+            (lambda: EfficientNet(EfficientNetConfig(strides=(1, 2))), "six lists with a number for each stage"),
+            (lambda: EfficientNet(EfficientNetConfig(kernel_sizes=(3,) * 6 + (4,))), "kernel_sizes that are odd"),
+            (lambda: EfficientNet(EfficientNetConfig(kernel_sizes=(1,) * 7)), "odd and 3 or more"),
+            (lambda: ResNet(ResNetConfig(depths=(1, 2))), "a width and a depth for each stage"),
+            (lambda: VGG(VGGConfig(depths=(1, 2))), "a depth and a width for each stage"),
+            (lambda: CNN(()), "at least one layer")]:
+        with pytest.raises(ValueError, match=words):
+            make()
+
+
 # -- ViT ---------------------------------------------------------------------------------------------------------------
 
 

@@ -124,6 +124,10 @@ class EfficientNet(PictureModel):
     def __init__(self, config: EfficientNetConfig, *, rng: np.random.Generator | None = None,
                  dtype: Any = np.float32) -> None:
         c, rng = config, fresh_rng() if rng is None else rng
+        lists = (c.kernel_sizes, c.in_channels, c.out_channels, c.strides, c.num_block_repeats, c.expand_ratios)
+        if len({*map(len, lists)}) > 1 or not c.strides or any(n < 3 or n % 2 == 0 for n in c.kernel_sizes):
+            raise ValueError("an EfficientNet has six lists with a number for each stage, and kernel_sizes that are odd "
+                             f"and 3 or more: {c}")
         norm: dict[str, Any] = {"eps": c.batch_norm_eps, "momentum": c.batch_norm_momentum, "rng": rng, "dtype": dtype}
         self.config, self.num_channels, self.dim = c, c.num_channels, c.width(LAST)
         self.stem = ConvNorm(c.num_channels, c.width(FIRST), 3, 2, activation=c.hidden_act, padding=0, **norm)

@@ -90,6 +90,8 @@ class ConvNorm(Module):
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1, groups: int = 1,
                  activation: str | None = "relu", *, padding: int | None = None, eps: float = 1e-5,
                  momentum: float = 0.1, rng: np.random.Generator | None = None, dtype: Any = np.float32) -> None:
+        if activation is not None and activation not in ACTIVATIONS:
+            raise ValueError(f"activation is None or one of {', '.join(ACTIVATIONS)}, not {activation!r}")
         padding = kernel_size // 2 if padding is None else padding
         self.conv = Conv2d(in_channels, out_channels, kernel_size, stride, padding, 1, groups, False, rng=rng,
                            dtype=dtype)

@@ -62,14 +62,14 @@ def _config(path: str, given: dict[str, Any], labels: int) -> EfficientNetConfig
         isinstance(s["depthwise_padding"], list) and all(type(i) is int for i in s["depthwise_padding"])))
     if not wrong:
         wrong += ["strides"] * any(n > 2 for n in s["strides"])
-        wrong += ["kernel_sizes"] * any(n % 2 == 0 for n in s["kernel_sizes"])
+        wrong += ["kernel_sizes"] * any(n < 3 or n % 2 == 0 for n in s["kernel_sizes"])
         wrong += [name for name in STAGES if len(s[name]) != len(s["strides"])]
         wrong += ["in_channels"] * (s["in_channels"] != [FIRST, *s["out_channels"][:-1]])
     config = None if wrong else EfficientNetConfig(**{
         **{name: s[name] for name in ours}, "hidden_act": ACTIVATIONS[s["hidden_act"]], "num_labels": labels})
     if config is None or config.width(LAST) != s["hidden_dim"]:
         raise FormatError(path, "the settings", "an EfficientNet can be read with six lists of a number for each "
-                          "stage, of which each takes what the one before gives, odd kernel_sizes, strides of 1 and 2, "
+                          "stage, of which each takes what the one before gives, odd kernel_sizes from 3, strides 1 and 2, "
                           f"a pooling_type of mean or max, a hidden_act of {', '.join(ACTIVATIONS)}, and the "
                           f"hidden_dim that width_coefficient makes of {LAST}"
                           + "".join(f"; {name} {short(s[name])}" for name in wrong or ["hidden_dim"]))
