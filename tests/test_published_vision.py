@@ -261,9 +261,19 @@ def test_a_model_takes_what_its_preprocessing_gives(tmp_path):
     for wrong, error, words in [(several[0] / 255, TypeError, r"\(30, 20\) and is to be \(12, 8\): uint8 pictures are"),
                                 (several[1] * 1.0, TypeError, "uint8 in 0 … 255, or floats in 0 … 1"),
                                 (several[1].astype(int), TypeError, "picture 0 is int64"),
-                                (several[1][:, :, :1], ValueError, r"picture 0 is \(12, 8, 1\): pictures are")]:
+                                (several[1][:, :, :1], ValueError, r"picture 0 is \(12, 8, 1\): pictures are"),
+                                (several[1][:, :, 0], ValueError, r"picture 0 is \(12, 8\): .* by np\.dstack")]:
         with pytest.raises(error, match=words):
             model.preprocessing(wrong)
+
+
+def test_an_image_of_pillow_is_a_picture(tmp_path):
+    Image = pytest.importorskip("PIL.Image")
+    prepare, x = load(folder(tmp_path, "vit", settings=SMALL)).preprocessing, bytes_of(30, 20, 3)
+    np.testing.assert_array_equal(prepare(Image.fromarray(x)), prepare(x))
+    np.testing.assert_array_equal(prepare([Image.fromarray(x), x]), prepare([x, x]))
+    with pytest.raises(ValueError, match=r"picture 0 is \(30, 20\): .* Pillow's image\.convert"):
+        prepare(Image.fromarray(x).convert("L"))
 
 
 @pytest.mark.parametrize(("settings", "words"), [

@@ -50,7 +50,8 @@ class Preprocessing:
     crop         then keep the middle (height, width), with zeros around a smaller picture; or None
     scale, shift, mean, std   then y = (scale x + shift - mean) / std, x in 0 … 255, mean and std for each channel
 
-    Pictures are bytes, uint8 0 … 255. Floats in 0 … 1 are taken too, but not resized: Pillow has no such floats.
+    Pictures are bytes, uint8 0 … 255, in arrays or Pillow's images. Floats in 0 … 1 are taken too, but not resized:
+    Pillow has no such floats.
 
     >>> prepare = Preprocessing(None, (2, 2), None, "bilinear", 1 / 255, 0.0, (0.5,) * 3, (0.5,) * 3)
     >>> prepare(np.full((4, 6, 3), 255, np.uint8)).shape
@@ -68,8 +69,10 @@ class Preprocessing:
 
     def __call__(self, pictures: Any) -> Array:
         """One picture (H, W, 3) or several, which may be of several sizes -> (B, 3, H', W')"""
-        one = isinstance(pictures, np.ndarray) and pictures.ndim == 3
-        made = [self._of_one(i, np.asarray(x)) for i, x in enumerate([pictures] if one else pictures)]
+        if hasattr(pictures, "__array__") or hasattr(pictures, "__array_interface__"):  # an array, or a Pillow image
+            x = np.asarray(pictures)
+            pictures = x[None] if x.ndim in (2, 3) else x
+        made = [self._of_one(i, np.asarray(x)) for i, x in enumerate(pictures)]
         if any(x.shape != made[0].shape for x in made):
             raise ValueError(f"the pictures end in several sizes, {sorted({x.shape[1:] for x in made})}: give those of "
                              "one size at a time")
@@ -77,7 +80,8 @@ class Preprocessing:
 
     def _of_one(self, i: int, x: Array) -> Array:
         if x.ndim != 3 or x.shape[2] != 3 or 0 in x.shape:
-            raise ValueError(f"picture {i} is {x.shape}: pictures are (H, W, 3), red, green and blue")
+            raise ValueError(f"picture {i} is {x.shape}: pictures are (H, W, 3), red, green and blue; others become so "
+                             'by np.dstack([grey] * 3), or Pillow\'s image.convert("RGB")')
         if x.dtype != np.uint8 and (x.dtype.kind != "f" or not (x.min() >= 0 and x.max() <= 1)):
             raise TypeError(f"picture {i} is {x.dtype}, {x.min()} … {x.max()}: pictures are uint8 in 0 … 255, or "
                             "floats in 0 … 1")
