@@ -48,6 +48,34 @@ def same(ours, theirs, dtype):
                                **CLOSE[dtype])
 
 
+@given(score=st.sampled_from([-40.0, 0.0, 17.0, 40.0, 50.0, 900.0]), n=st.integers(-100, 100),
+       m=st.integers(-100, 100), masked=st.booleans(), drop=st.sampled_from([0.0, 0.5]))
+@pytest.mark.filterwarnings("error")
+def test_values_and_gradients_of_any_size_come_out_as_large(score, n, m, masked, drop):
+    """The op is linear in the values, and its gradient in g, to the ends of float32's range, whatever the scores."""
+    if not -100 <= n + m <= 100:
+        m = -m  # the gradient of the scores is as g times v
+
+    def run(n, m):
+        q, k, v = (rng(i).normal(size=(2, 5, 1, 4)).astype(np.float32) for i in range(3))
+        v = v / np.float32(8)
+        q[..., 0], k[..., 0] = 4, score / 2
+        q, k, v = (te.Tensor(x, requires_grad=True) for x in (q, k, v * np.float32(2.0)**n))
+        mask = np.tri(5, dtype=bool) if masked else None
+        y = ops.attention(q, k, v, mask, dropout=drop, rng=rng(7))
+        y.backward(rng(3).normal(size=y.shape).astype(np.float32) / np.float32(8) * np.float32(2.0)**m)
+        return y.data, v.grad, q.grad, k.grad
+
+    for wide, plain, power in zip(run(n, m), run(0, 0), (n, m, n + m, n + m)):
+        plain = plain.astype(np.float64) * 2.0**power
+        np.testing.assert_allclose(wide, plain, rtol=1e-4, atol=2e-6 * 2.0**power * max(1, abs(score)) + 1e-44)
+
+
+def test_large_values_under_large_scores():
+    q, v = np.full((1, 4, 1, 1), 7.7, np.float32), np.full((1, 4, 1, 1), 1e14, np.float32)
+    np.testing.assert_allclose(ops.attention(q, q, v).data, 1e14, rtol=1e-6)
+
+
 # ---------------------------------------------------------------------------------------------------- beside torch
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from ..core import Array, Tensor, ValueAndVjp, floats, primitive
 from .linalg import as_matrix
 
-HIGH, LOW = 60.0, 1e-20  # e^60 times any number of keys is finite in float32; sums above 1e-20 have all their digits
+HIGH, LOW = 20.0, 1e-9  # up to e^20 = 5e8, and for sums above 1e-9, exponentials need no scaling
+MODEST = 1e-10, 1e10  # of values and gradients: then what is multiplied by such exponentials is far inside float32
 SMALL = 10**6  # multiplications; up to there OpenBLAS takes kernels for small products, where the processor has AVX-512
 
 
@@ -33,7 +34,7 @@ def attention(q: Array, k: Array | None = None, v: Array | None = None, mask: Ar
         dq_i = sum_j ds_ij k_j / sqrt(d)          dk_j = sum_i ds_ij q_i / sqrt(d)          dmask = ds
 
     The (Tq, Tk) scores of a head are kept as e = exp(s) and are not divided by their sums: y is, and g, which are
-    smaller.
+    smaller. Only where e times values or gradients could leave float32's range, e becomes the p of the formula.
     """
     whole, packed, added = q, k is None, mask is not None and np.asarray(mask).dtype != bool
     q, k, v = _three(q, k, v)
@@ -51,11 +52,17 @@ def attention(q: Array, k: Array | None = None, v: Array | None = None, mask: Ar
     if dropout and rng is not None:
         keep = (rng.random(e.shape, np.float32) >= dropout) * e.dtype.type(1 / (1 - dropout))
     y = np.empty((B, Tq, H, V.shape[3]), e.dtype)
-    np.matmul(e if keep is None else e * keep, V, out=y.transpose(0, 2, 1, 3))
+    with np.errstate(over="ignore", invalid="ignore"):
+        np.matmul(e if keep is None else e * keep, V, out=y.transpose(0, 2, 1, 3))
+    if not MODEST[0] < _largest(y) < np.inf:
+        _normalise(e, total)
+        np.matmul(e if keep is None else e * keep, V, out=y.transpose(0, 2, 1, 3))
     total = total.transpose(0, 2, 1, 3)
     y /= total
 
     def vjp(g: Array) -> tuple[Any, ...]:
+        if not all(MODEST[0] < _largest(x) < MODEST[1] for x in (g, V)):
+            _normalise(e, total.transpose(0, 2, 1, 3))
         G = (g / total).transpose(0, 2, 1, 3)
         part = (np.einsum("bihd,bihd->bih", g, y)[..., None] / total).transpose(0, 2, 1, 3)
         out = np.empty(whole.shape, e.dtype) if packed else None
@@ -72,6 +79,16 @@ def attention(q: Array, k: Array | None = None, v: Array | None = None, mask: Ar
         return (gq, gk, gv, dmask) if out is None else (out, None, None, dmask)
 
     return y, vjp
+
+
+def _largest(x: Array) -> float:
+    return float(max(x.max(initial=0), -x.min(initial=0)))
+
+
+def _normalise(e: Array, total: Array) -> None:
+    """Divide by the sums, in place, which are 1 afterwards."""
+    e /= total
+    total[...] = 1
 
 
 def _three(q: Array, k: Array | None, v: Array | None) -> tuple[Array, Array, Array]:
@@ -109,7 +126,7 @@ def _products(X: Array, Y: Array, scale: Any) -> Array:
 def _exponentials(Q: Array, K: Array, scale: Any, mask: Any, added: bool, causal: bool) -> tuple[Array, Array]:
     """e^s of the scores s of queries and keys (B, H, T, d), those that count, and the sum for each query (or 1).
 
-    Numerator and denominator of a softmax may be scaled alike. Mostly no scaling is needed; where e^s would overflow,
+    Numerator and denominator of a softmax may be scaled alike. Mostly no scaling is needed; where e^s would be large,
     or a query has next to nothing left, the largest score of each query is subtracted first.
     """
     Tq, Tk = Q.shape[2], K.shape[2]
@@ -122,16 +139,16 @@ def _exponentials(Q: Array, K: Array, scale: Any, mask: Any, added: bool, causal
                 np.copyto(s, -np.inf, where=~np.asarray(mask))
         if causal and Tq > 1:
             s += _later(Tq, Tk, s.dtype)
+        if not safe and not s.max(initial=-np.inf) < HIGH:  # NaN is not below either
+            safe = True
         if safe:
             top = s.max(-1, keepdims=True, initial=-np.inf)
             top[~np.isfinite(top)] = 0
             s -= top
-        elif not s.max(initial=-np.inf) < HIGH:  # NaN is not below either
-            continue
         np.exp(s, out=s)
         total = (as_matrix(s) @ np.ones(Tk, s.dtype)).reshape(*s.shape[:3], 1)
-        if not safe and total.min(initial=1) > LOW:
-            return s, total
+        if safe or total.min(initial=1) > LOW:
+            break
     total[total == 0] = 1
     return s, total
 
