@@ -74,10 +74,39 @@ def test_scaling(g, c):
         np.testing.assert_allclose(scaled.to_dense(), reference(g) * float(c))
 
 
+@given(triples, st.sampled_from(["()", "(D,)", "(V, 1)", "(V, D)", "(1, 1)", "bool", "int"]))
+def test_arithmetic_is_that_of_the_dense_arrays(three, kind):
+    """Also by arrays, which lie over the table's rows, not over the lookups; and no operand is changed."""
+    a, b, _ = three
+    (V, D), rng = a.shape, np.random.default_rng(len(a.ids))
+    shape = {"()": (), "(D,)": (D,), "(V, 1)": (V, 1), "(1, 1)": (1, 1)}.get(kind, (V, D))
+    c = rng.uniform(1, 2, shape) if kind[0] == "(" else np.ones(shape, kind) * 3
+    A, B = reference(a), reference(b)
+    for ours, theirs in ((a * c, A * c), (c * a, A * c), (a / c, A / c), (-a, -A), (a - b, A - B), (a - B, A - B),
+                         (B - a, B - A), (sum([a, b]), A + B), (a * b, A * B)):
+        np.testing.assert_allclose(np.asarray(ours), theirs, rtol=1e-12, atol=1e-12)
+    for array in (np.asarray(a), np.array(a), np.array(a.coalesce(), np.float32)):
+        np.testing.assert_array_equal(array, A)
+        array[...] = 77
+    np.testing.assert_array_equal(reference(a), A)
+
+
+def test_a_mask_of_the_tables_rows_keeps_these():
+    g = RowGrad((4, 1), np.array([3, 0, 2, 1]), np.array([[1.0], [2.0], [3.0], [4.0]]))
+    assert np.asarray(g * np.array([[True], [False], [False], [False]])).ravel().tolist() == [2, 0, 0, 0]
+    for wrong in (np.ones(4), np.ones((3, 4, 1))):
+        with pytest.raises(ValueError):
+            g * wrong
+    for refused in (lambda: 2 / g, lambda: g ** 2, lambda: np.sum(g), lambda: g > 0, lambda: g @ np.ones((1, 1))):
+        with pytest.raises(TypeError):
+            refused()
+
+
 @given(row_grads(dtype=np.float32), st.sampled_from([2.0, np.float64(2.0)]))
 def test_scaling_and_summing_keep_float32(g, c):
     dense = g.to_dense()
-    assert all(x.dtype == np.float32 for x in (g * c, g + g, g.coalesce(), dense, g + dense))
+    assert all(x.dtype == np.float32 for x in (g * c, g + g, g.coalesce(), dense, g + dense, g / c, -g,
+                                                   g * np.full(g.shape, c), g / np.full(g.shape, c), g - dense))
 
 
 @given(row_grads())

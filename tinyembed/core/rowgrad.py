@@ -22,8 +22,9 @@ class RowGrad:
 
         shape (V, D)   ids (N,) int64, each in 0 … V-1, repeats allowed   rows (N, D)
 
-    `a + b` concatenates two RowGrads; `a + array` is a dense array; `a * c` scales. All return new objects: neither ids
-    nor rows are ever written to. The ids are taken as checked (`ops.embedding` does that).
+    `a + b` concatenates two RowGrads; `a + array` is a dense array; `a * c` and `a / c` scale the rows, by a number or
+    by an array that broadcasts to (V, D): each by its part; `np.asarray(a)` is `a.to_dense()`. All return new objects:
+    neither ids nor rows are ever written to. The ids are taken as checked (`ops.embedding` does that).
 
     >>> g = RowGrad((5, 2), np.array([3, 0, 3]), np.array([[1., 2.], [10., 20.], [4., 8.]]))
     >>> g.coalesce().ids, g.coalesce().rows
@@ -60,6 +61,8 @@ class RowGrad:
             if other.shape != self.shape:
                 raise ValueError(f"cannot add a RowGrad of shape {other.shape} to one of shape {self.shape}")
             return RowGrad(self.shape, np.concatenate([self.ids, other.ids]), np.concatenate([self.rows, other.rows]))
+        if isinstance(other, int) and other == 0:
+            return self * 1  # where `sum` begins
         if not isinstance(other, np.ndarray) or other.shape != self.shape:
             raise ValueError(f"a RowGrad of shape {self.shape} adds to a RowGrad or an array of that shape, "
                              f"not to {getattr(other, 'shape', other)!r}")
@@ -70,10 +73,24 @@ class RowGrad:
 
     __radd__ = __add__
 
-    def __mul__(self, c: float) -> RowGrad:
-        return RowGrad(self.shape, self.ids, self.rows * self.dtype.type(c), self.coalesced)
+    def __sub__(self, other: RowGrad | Array) -> Any: return self + -other
+    def __rsub__(self, other: RowGrad | Array) -> Any: return -self + other
+    def __neg__(self) -> RowGrad: return self * -1
+    def __mul__(self, c: Any) -> RowGrad: return self._by_rows(np.multiply, c)
+    def __truediv__(self, c: Any) -> RowGrad: return self._by_rows(np.divide, c)
 
     __rmul__ = __mul__
+
+    def _by_rows(self, op: Any, c: Any) -> RowGrad:
+        """op(row, c) for each row, with what c, a number or of a shape that broadcasts to (V, D), has for it."""
+        c = np.asarray(c, self.dtype)
+        c = c if c.ndim == 0 else np.broadcast_to(c, self.shape)[self.ids]
+        return RowGrad(self.shape, self.ids, op(self.rows, c), self.coalesced)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if copy is False:
+            raise ValueError("a RowGrad becomes an array by a copy; copy=False asks for none")
+        return np.asarray(self.to_dense(), dtype)
 
     def coalesce(self) -> RowGrad:
         """The same gradient with ascending ids, each once; itself when it already is."""
