@@ -113,7 +113,7 @@ def test_a_document_of_unknown_words_is_said_to_be_random():
 
 @pytest.mark.parametrize(("call", "error", "reason"), [
     (lambda: small([["a", "b"]]), TypeError, "TaggedDocument"),
-    (lambda: small([TaggedDocument("a text", ["x"])]), TypeError, "is a string"),
+    (lambda: small([TaggedDocument("a text", ["x"])]), TypeError, "a string"),
     (lambda: small([TaggedDocument(["a"], "x")]), ValueError, "document 0 has the tags 'x'"),
     (lambda: small([TaggedDocument(["a"], [])]), ValueError, "one or more"),
     (lambda: small(dm_concat=1), ValueError, "dm_concat"), (lambda: small(epochs=-1), ValueError, "epochs"),

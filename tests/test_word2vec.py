@@ -176,7 +176,7 @@ def test_a_context_predicts_its_word():
 
 
 @pytest.mark.parametrize(("options", "error", "reason"), [
-    ({"sentences": "a text"}, TypeError, "each letter"), ({"sentences": ["a text", "b"]}, TypeError, "is a string"),
+    ({"sentences": "a text"}, TypeError, "each letter"), ({"sentences": ["a text", "b"]}, TypeError, "a string"),
     ({"sentences": (s for s in FIVE)}, TypeError, "generator"), ({"sentences": []}, ValueError, "no word"),
     ({"min_count": 9}, ValueError, "min_count=9"), ({"window": 0}, ValueError, "window"),
     ({"hs": 1}, ValueError, "hs=1"),

@@ -18,12 +18,12 @@ from .similarity import similar_pairs
 from .tastes import Tastes, planted_tastes
 from .triples import Facts, as_triples, library_triples, number_triples, split_triples
 from .walks import random_walks
-from .windows import SentenceIds, WindowBatches, Windows
+from .windows import SentenceIds, WindowBatches, Windows, checked_sentences
 
 __all__ = ["SHAPE_ATTRIBUTES", "BasketBatches", "Batches", "CooccurrenceBatches", "Cooccurrences", "Drawings", "Facts",
            "Graph", "NextTokenBatches", "Pictures", "Planted", "Senses", "SentenceIds", "Tastes", "WindowBatches",
-           "Windows", "area_average", "as_graph", "as_triples", "cooccurrences", "digits_or_letters", "drawn_shapes",
-           "entailment_pairs", "import_graph", "karate_club", "letters", "library_triples", "number_triples",
-           "paragraphs", "picture_folder", "planted_corpus", "planted_tastes", "python_docs", "python_docstrings",
-           "random_walks", "shape_caption", "shape_combinations", "similar_pairs", "split_documents", "split_triples",
-           "two_senses"]
+           "Windows", "area_average", "as_graph", "as_triples", "checked_sentences", "cooccurrences",
+           "digits_or_letters", "drawn_shapes", "entailment_pairs", "import_graph", "karate_club", "letters",
+           "library_triples", "number_triples", "paragraphs", "picture_folder", "planted_corpus", "planted_tastes",
+           "python_docs", "python_docstrings", "random_walks", "shape_caption", "shape_combinations", "similar_pairs",
+           "split_documents", "split_triples", "two_senses"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..core import Array, blocks
+from ..files import short
 
 BLOCK = 16  # S: words that are scored against the same surroundings
 BLOCKS = 128  # B at most
@@ -38,12 +40,30 @@ class Windows:
         return int(np.count_nonzero(self.sentences >= 0 if self.per_word else self.pairs))
 
 
+def checked_sentences(sentences: Iterable[Iterable[Any]], what: str = "sentence", words: str = "word"
+                      ) -> Iterator[Iterable[Any]]:
+    """The sentences, one after the other. TypeError for one that is a string, of which each letter would be a word, or
+    for an iterator in a list of them, of which nothing would be left after one pass. (What is no list may make them.)
+    """
+    keeps = isinstance(sentences, Sized)
+    for i, sentence in enumerate(sentences):
+        if isinstance(sentence, (str, bytes)):
+            raise TypeError(f"{what} {i} is {short(sentence)}, a string, of which each letter would be one {words}: "
+                            f"give a list of {words}s for each {what}")
+        if keeps and iter(sentence) is sentence:
+            raise TypeError(f"{what} {i} is a {type(sentence).__name__}, which lasts for one pass, and there are "
+                            f"several: give a list of {words}s for each")
+        yield sentence
+
+
 class SentenceIds:
     """Sentences of words as ids, for one pass after the other: yields (ids (N,), number of the sentence of each (N,)).
 
     sentences   re-iterable lists of words; a list of them is encoded once and kept (8 bytes a word), anything else is
                 read anew in every pass, about CHUNK words at a time
     index       word -> id; other words are left out, and what stands around them moves together
+    Raises TypeError for sentences and words that are none, see `checked_sentences`.
+
     keep        whether to keep them; None for whether they are a list
     """
 
@@ -59,10 +79,14 @@ class SentenceIds:
         ids: list[int] = []
         lengths: list[int] = []
         first, get = 0, self.index.get
-        for sentence in self.sentences:
-            before = len(ids)
-            ids += [i for i in map(get, sentence) if i is not None]
-            lengths.append(len(ids) - before)
+        for number, sentence in enumerate(checked_sentences(self.sentences)):
+            words = [*sentence]
+            known = [i for i in map(get, words) if i is not None]
+            if len(known) < len(words) and (strange := [word for word in words if not isinstance(word, str)]):
+                raise TypeError(f"sentence {number} has the word {strange[0]!r:.60}, a {type(strange[0]).__name__}: "
+                                "words are strings")
+            ids += known
+            lengths.append(len(known))
             if len(ids) >= CHUNK:
                 yield np.array(ids, np.int32), first + np.repeat(np.arange(len(lengths)), lengths)
                 ids, lengths, first = [], [], first + len(lengths)

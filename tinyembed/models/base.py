@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields
-from typing import Any, ClassVar
+from collections.abc import Callable
+from dataclasses import fields, replace
+from functools import wraps
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from ..core import Array
+from ..data import checked_sentences
 from ..files import FormatError, check_tree, found_in, short
 from ..text import LineSentences, Vocabulary
 from ..train import History, check_states, load_checkpoint, save_checkpoint
@@ -17,6 +20,26 @@ from .settings import Settings
 
 SIZES = ("vector_size", "min_n", "max_n", "bucket")  # settings that decide how many rows there are, and how wide
 SETTING = (None, bool, int, float)  # what a setting can be in a file
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def all_or_nothing(method: F) -> F:
+    """Decorator of what changes a model: a call that is refused, wherever, leaves its attributes, what its generator
+    draws next and the rates of its optimiser as they were."""
+    @wraps(method)
+    def call(self: Any, *args: Any, **named: Any) -> Any:
+        before, drawn = dict(vars(self)), self.rng.bit_generator.state
+        rates = [(group, group.lr) for group in (self.optimizer.groups if self.network else ())]
+        try:
+            return method(self, *args, **named)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            self.rng.bit_generator.state = drawn
+            for group, rate in rates:
+                group.lr = rate
+            raise
+    return call  # type: ignore[return-value]
 
 
 class TextModel:
@@ -75,12 +98,16 @@ class TextModel:
 
     # -- words ---------------------------------------------------------------------------------------------------------
 
+    @all_or_nothing
     def build_vocab(self, corpus_iterable: Any = None, corpus_file: Any = None, update: bool = False) -> None:
         """Count the words and make a row for each that is frequent enough. With update=True further ones: rows for
         words that are new, and the counts of the old ones go up."""
         sentences = text_of(corpus_iterable, corpus_file)
         if sentences is None:
             raise ValueError("there is no text: give lists of words, or corpus_file=path")
+        if update and not len(self.vocabulary):
+            raise ValueError("there is no vocabulary yet that could take in further words: first without update")
+        sentences = checked_sentences(sentences)
         found = Vocabulary.build(sentences, self.max_final_vocab, max(self.min_count, 1), specials=())
         if not update:
             if not len(found):
@@ -125,6 +152,10 @@ class TextModel:
         if sentences is None or not len(self.vocabulary):
             raise ValueError("training needs a text, and a vocabulary: build_vocab first")
         return sentences
+
+    def _settings_for(self, **named: Any) -> Any:
+        """The settings, but for those that a call gives, not None: checked as in the constructor."""
+        return replace(self.settings, **{name: value for name, value in named.items() if value is not None})
 
     def untrained(self) -> list[Any]:
         """The words that no training has touched: their vectors are as random as they were made.
@@ -187,7 +218,7 @@ class TextModel:
                 "counts": self.vocabulary.counts, "rng": self.rng.bit_generator.state}
 
 
-def text_of(sentences: Any, corpus_file: Any) -> Any:
+def text_of(sentences: Any, corpus_file: Any = None) -> Any:
     """The sentences, or those of a file with one in each line; None if neither is given."""
     if sentences is not None and corpus_file is not None:
         raise TypeError("give sentences or corpus_file, not both")

@@ -15,7 +15,7 @@ from ..ops import matmul
 from ..optim import Adagrad
 from ..train import fit
 from ..vectors import KeyedVectors
-from .base import TextModel, text_of
+from .base import TextModel, all_or_nothing, text_of
 from .settings import Settings, shows
 from .word2vec import RATE, WindowModel, Word2Vec, ragged_rows
 
@@ -126,6 +126,7 @@ class Doc2Vec(Word2Vec):
         self.tags: list[list[str | int]] = []  # of each document
         TextModel.__init__(self, Doc2VecSettings(*settings, **named), documents, corpus_file)
 
+    @all_or_nothing
     def build_vocab(self, corpus_iterable: Any = None, corpus_file: Any = None, update: bool = False) -> None:
         """Count the words and make a row for each that is frequent enough, and one for each tag."""
         if update:
@@ -185,10 +186,9 @@ class Doc2Vec(Word2Vec):
         The same words give the same vector every time, from a start that the model's seed decides. Words that are not
         in the vocabulary are passed over. alpha, min_alpha, epochs: those of training if None.
         """
-        if isinstance(doc_words, str):
+        if isinstance(doc_words, (str, bytes)):
             raise TypeError("doc_words is a list of words; of a string each letter would be one: split it first")
-        start, end = self.alpha if alpha is None else alpha, self.min_alpha if min_alpha is None else min_alpha
-        epochs = self.epochs if epochs is None else epochs
+        asked = self._settings_for(alpha=alpha, min_alpha=min_alpha, epochs=epochs)
         rng = np.random.default_rng(self.seed)
         D = self.vector_size
         network = copy.copy(self.network)
@@ -198,7 +198,8 @@ class Doc2Vec(Word2Vec):
         network.settings = replace(self.settings, dbow_words=0)  # no words are trained
         batches = self._batches([list(doc_words)], np.ones(len(self.vocabulary)), rng)
         optimizer = Adagrad([network.documents], lr=self._rates()[1], per_row=True)
-        fit(network, batches, optimizer, epochs=epochs, progress=False, schedule=self._falling(start, end, epochs))
+        fit(network, batches, optimizer, epochs=asked.epochs, progress=False,
+            schedule=self._falling(asked, asked.epochs))
         return network.documents.data[0]
 
 

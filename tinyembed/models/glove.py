@@ -13,7 +13,7 @@ from ..nn import Module
 from ..ops import einsum, embedding
 from ..optim import Adagrad
 from ..train import fit
-from .base import TextModel
+from .base import TextModel, all_or_nothing
 from .settings import Settings, shows
 
 BATCH = 4096  # entries of the matrix in a step
@@ -97,17 +97,19 @@ class GloVe(TextModel):
     def _vectors(self) -> Array:
         return self.network.vectors.data + self.network.contexts.data
 
+    @all_or_nothing
     def train(self, corpus_iterable: Any = None, corpus_file: Any = None, *, epochs: int | None = None,
               progress: bool = False, checkpoint: Any = None, resume: bool = False) -> None:
         """Count the pairs of a text and go through them `epochs` times. May be called again, with the same text or
         another. checkpoint, resume: as in `te.train.fit`."""
         sentences = self._sentences(corpus_iterable, corpus_file)
+        epochs = self._settings_for(epochs=epochs).epochs
         X = cooccurrences(SentenceIds(sentences, self.vocabulary.index), len(self.vocabulary), self.window)
         if not len(X.counts):
             raise ValueError("no two words of the vocabulary stand in one sentence, so there is nothing to count")
         batches = CooccurrenceBatches(X, BATCH, self.rng)
         self.optimizer.lr = self.lr
-        self.history = fit(self.network, batches, self.optimizer, epochs=self.epochs if epochs is None else epochs,
+        self.history = fit(self.network, batches, self.optimizer, epochs=epochs,
                            every=len(batches), progress=progress, checkpoint=checkpoint, resume=resume,
                            about=self._about())
         self._refresh()

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..core import Array
-from ..data import BasketBatches, SentenceIds, WindowBatches
+from ..data import BasketBatches, SentenceIds, WindowBatches, checked_sentences
 from ..text import noise_distribution
 from ..vectors import node_key
-from .base import TextModel, text_of
+from .base import TextModel, all_or_nothing, text_of
 from .node2vec import NodeModel
 from .settings import Settings, shows
 from .word2vec import BLOCKS, NEGATIVES
@@ -49,10 +49,7 @@ class Baskets:
         self.baskets, self.integers = baskets, {} if integers is None else integers
 
     def __iter__(self) -> Iterator[list[str]]:
-        for i, basket in enumerate(self.baskets):
-            if isinstance(basket, (str, bytes)):
-                raise TypeError(f"basket {i} is {basket!r:.40}, of which each letter would be an item: a basket is a "
-                                "list of items")
+        for basket in checked_sentences(self.baskets, "basket", "item"):
             for key in map(node_key, items := list(basket)):
                 if self.integers.setdefault(str(key), isinstance(key, int)) != isinstance(key, int):
                     raise ValueError(f"two items are the same as text, {str(key)!r} and {key!s}: name one of them "
@@ -94,6 +91,7 @@ class ItemToVec(NodeModel):
             raise TypeError("there is no window: all of a basket is one context, whatever its size")
         TextModel.__init__(self, ItemToVecSettings(*settings, **named), baskets, corpus_file, held_out=held_out)
 
+    @all_or_nothing
     def build_vocab(self, corpus_iterable: Any = None, corpus_file: Any = None, update: bool = False) -> None:
         """Count in how many baskets each item is, and make a row for each that is in enough. With update=True further
         ones: rows for items that are new, and the counts of the old ones go up."""

@@ -15,7 +15,8 @@ from ..ops import embedding, embedding_bag, log_sigmoid, matmul, negative_sampli
 from ..optim import Adagrad
 from ..text import Vocabulary, keep_probabilities, noise_distribution
 from ..train import evaluate, fit
-from .base import TextModel
+from ..vectors import listed
+from .base import TextModel, all_or_nothing, text_of
 from .settings import Settings, shows
 
 # With CBOW, and with skip-gram, of which each word is several examples:
@@ -181,6 +182,7 @@ class Word2Vec(TextModel):
 
     # -- training ------------------------------------------------------------------------------------------------------
 
+    @all_or_nothing
     def train(self, corpus_iterable: Any = None, corpus_file: Any = None, total_examples: Any = None,
               total_words: Any = None, epochs: int | None = None, start_alpha: float | None = None,
               end_alpha: float | None = None, *, held_out: Any = None, progress: bool = False, checkpoint: Any = None,
@@ -191,9 +193,7 @@ class Word2Vec(TextModel):
         epoch. checkpoint, resume: as in `te.train.fit`.
         """
         sentences = self._sentences(corpus_iterable, corpus_file)
-        epochs = self.epochs if epochs is None else epochs
-        start = self.alpha if start_alpha is None else start_alpha
-        end = self.min_alpha if end_alpha is None else end_alpha
+        asked = self._settings_for(epochs=epochs, alpha=start_alpha, min_alpha=end_alpha)
         keep = keep_probabilities(self.vocabulary.counts, self.sample)
         batches = self._batches(sentences, keep, self.rng)
         per_epoch = max(float(self.vocabulary.counts @ keep) / batches.words, 1)
@@ -201,18 +201,20 @@ class Word2Vec(TextModel):
         for group, rate in zip(self.optimizer.groups, self._rates()):
             group.lr = rate
         self.history = fit(
-            self.network, batches, self.optimizer, epochs=epochs, held_out=held, every=round(per_epoch),
-            schedule=self._falling(start, end, per_epoch * epochs),
+            self.network, batches, self.optimizer, epochs=asked.epochs, held_out=held, every=round(per_epoch),
+            schedule=self._falling(asked, per_epoch * asked.epochs),
             progress=progress, checkpoint=checkpoint, resume=resume, about=self._about())
         self._refresh()
-        return batches.given, int(self.vocabulary.counts.sum()) * epochs
+        return batches.given, int(self.vocabulary.counts.sum()) * asked.epochs
 
     def _rates(self) -> tuple[float, ...]:
         """The learning rate of each group of the optimiser, for an alpha that does not fall."""
         return (self.alpha * RATE[bool(self.sg)],)
 
-    def _falling(self, start: float, end: float, steps: float) -> Callable[[int], float]:
-        """From start to end in a straight line, as a factor on the optimiser's rate, which is that of `alpha`."""
+    def _falling(self, asked: Any, steps: float) -> Callable[[int], float]:
+        """From alpha to min_alpha in a straight line, those that are asked for, as a factor on the optimiser's rate,
+        which is that of the model's own alpha."""
+        start, end = float(asked.alpha), float(asked.min_alpha)
         return lambda step: max(start - (start - end) * step / max(steps, 1), end) / float(self.alpha)
 
     def _batches(self, sentences: Any, keep: Array, rng: np.random.Generator, **options: Any) -> WindowBatches:
@@ -224,7 +226,7 @@ class Word2Vec(TextModel):
 
     def _held_out(self, sentences: Any) -> WindowBatches:
         """Batches to evaluate on: no word is thinned out, and what is drawn is drawn from seed 0."""
-        return self._batches(sentences, np.ones(len(self.vocabulary)), np.random.default_rng(0))
+        return self._batches(text_of(sentences), np.ones(len(self.vocabulary)), np.random.default_rng(0))
 
     def loss_on(self, sentences: Any) -> float:
         """The mean loss on other sentences, with windows and negatives drawn from seed 0."""
@@ -232,7 +234,7 @@ class Word2Vec(TextModel):
 
     def predict_output_word(self, context_words: Iterable[str], topn: int = 10) -> list[tuple[str, float]] | None:
         """The words that such neighbours predict, with softmax probabilities; None if no neighbour is known."""
-        ids = [self.vocabulary.index[word] for word in context_words if word in self.vocabulary]
+        ids = [self.vocabulary.index[word] for word in listed(context_words) if word in self.vocabulary]
         if not ids:
             return None
         x = self.network.rows(np.array(ids)).data

@@ -14,11 +14,12 @@ from .retrieval import evaluate_retrieval, fuse_ranks, retrieval_scores
 from .search import nearest, row_norms
 from .semantic import semantic_search
 from .spelling import UnknownKey
+from .table import listed
 from .tsne import neighbourhoods, tsne
 
 __all__ = ["Compared", "Correlation", "FrequentLinks", "ItemCosine", "ItemMean", "KeyedVectors", "LinkRanks",
            "NodeVectors", "Popularity", "SearchIndex", "UnknownKey", "agreement", "as_pairs", "draw", "edge_vectors",
            "evaluate_classifier", "evaluate_clusters", "evaluate_links", "evaluate_recommendations",
            "evaluate_retrieval", "evaluate_word_analogies", "evaluate_word_pairs", "fuse_ranks", "kmeans",
-           "link_ranks", "nearest", "neighbourhoods", "node_key", "pca", "pearson", "rank_scores", "retrieval_scores",
-           "row_norms", "semantic_search", "spearman", "tsne"]
+           "link_ranks", "listed", "nearest", "neighbourhoods", "node_key", "pca", "pearson", "rank_scores",
+           "retrieval_scores", "row_norms", "semantic_search", "spearman", "tsne"]

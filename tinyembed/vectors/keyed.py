@@ -93,7 +93,7 @@ class KeyedVectors(VectorTable):
 
     def distances(self, word_or_vector: Any, other_words: Iterable[Any] | None = None) -> Array:
         """1 - cosine of a key or vector with some keys, or with all if there are none          -> (n,)"""
-        query, others = _unit(self._mean([(word_or_vector, 1.0)])), list(other_words or ())
+        query, others = _unit(self._mean([(word_or_vector, 1.0)])), listed(other_words or ())
         if others:
             ids = np.array([self.get_index(key) for key in others])
             return 1 - exact_scores(self._vectors, ids, query[None]).astype(self.norms.dtype)
@@ -146,13 +146,12 @@ class KeyedVectors(VectorTable):
     def doesnt_match(self, words: Sequence[Any]) -> Any:
         """The key that is farthest from the mean of all; of equals the first in the alphabet. Unknown ones are passed
         over, with a warning."""
-        if isinstance(words, str):
-            raise TypeError(f"expected a list of keys, got the string {words!r}: split it first")
+        words = listed(words)
         known = [word for word in words if word in self]
         if len(known) < len(words):
             warnings.warn(f"passed over, for want of vectors: {[w for w in words if w not in self]}", stacklevel=2)
         if not known:
-            raise ValueError(f"none of {list(words)} has a vector")
+            raise ValueError(f"none of {words} has a vector")
         mean = _unit(self._mean([(word, 1.0) for word in known]))
         scores = [round(float(_unit(self.get_vector(word).astype(np.float64)) @ mean), 12) for word in known]
         return min(zip(scores, known))[1]

@@ -231,7 +231,8 @@ def _table(vectors: Any) -> Array:
 def listed(keys: Iterable[Any]) -> list[Any]:
     """A list of keys; TypeError for a string, of which each letter would be a key."""
     if isinstance(keys, str):
-        raise TypeError(f"expected a list of keys, got the string {keys!r}, of which each letter would be a key")
+        raise TypeError(f"expected a list of keys, got the string {keys!r}, of which each letter would be a key: "
+                        "split it first")
     return list(keys)
 
 
