@@ -9,6 +9,7 @@ import tinyembed as te
 from tinyembed.models import (
     BERT,
     BERTConfig,
+    CharacterCNN,
     PairClassifier,
     SentenceEncoder,
     StaticEmbedding,
@@ -16,7 +17,7 @@ from tinyembed.models import (
     sif,
 )
 from tinyembed.nn import Dense, EmbeddingBag
-from tinyembed.text import Vocabulary, WordPiece, WordTokenizer
+from tinyembed.text import CharacterTokenizer, Vocabulary, WordPiece, WordTokenizer
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefgh", *("##" + c for c in "abcdefgh")]
 TEXTS = ["a", "", "bad cab", "a b c d e f g h", "fed head", "zzz", "a cab", "h", "bag " * 9]
@@ -40,8 +41,14 @@ def lstm(**options):
     return SentenceEncoder(words(), TokenLSTM(len(words()), 4, 3, rng=np.random.default_rng(0)), **options)
 
 
+def characters(**options):
+    letters = CharacterTokenizer.train(TEXTS[:3], unknown="<unk>")
+    return SentenceEncoder(letters, CharacterCNN(len(letters), 4, 6, (1, 2, 4), 2, rng=np.random.default_rng(0)),
+                           **options)
+
+
 KINDS = [bert(), bert(pooling=["cls", "max"], head=[Dense(16, 5)], normalize=True), bert(pooling="last"), static(),
-         static(normalize=True), lstm(pooling="max"), lstm(pooling="weighted_mean")]
+         static(normalize=True), lstm(pooling="max"), lstm(pooling="weighted_mean"), characters()]
 
 
 @pytest.mark.parametrize("encoder", KINDS)

@@ -3,6 +3,7 @@
 from ..nn import Encoder
 from .bert import BERT, BERTConfig, mask_tokens
 from .bodies import StaticEmbedding, TokenLSTM
+from .characters import CharacterCNN
 from .clip import CLIP, CLIPText, CLIPTextConfig
 from .doc2vec import Doc2Vec, TaggedDocument
 from .efficientnet import EfficientNet, EfficientNetConfig
@@ -29,9 +30,10 @@ from .vision import CNN, PictureModel, ViT, ViTConfig
 from .word2vec import Word2Vec
 
 __all__ = ["BERT", "BPR", "CLIP", "CNN", "GPT", "LINE", "VGG", "BERTConfig", "Bigram", "CLIPText", "CLIPTextConfig",
-           "ComplEx", "DeepWalk", "DistMult", "Doc2Vec", "EfficientNet", "EfficientNetConfig", "Encoder", "FastText",
-           "GPTConfig", "GloVe", "ItemToVec", "LSTMModel", "LanguageModel", "MatrixFactorisation", "NeuralNGram",
-           "Node2Vec", "NodeModel", "PairClassifier", "PictureModel", "Preprocessing", "Recommender", "ResNet",
-           "ResNetConfig", "RotatE", "SentenceEncoder", "StaticEmbedding", "TaggedDocument", "TokenLSTM", "Tower",
-           "TransE", "TripleModel", "TwoTowers", "VGGConfig", "ViT", "ViTConfig", "Word2Vec", "load", "load_bert",
-           "load_gpt", "logistic_loss", "margin_loss", "mask_tokens", "save_bert", "save_gpt", "sif"]
+           "CharacterCNN", "ComplEx", "DeepWalk", "DistMult", "Doc2Vec", "EfficientNet", "EfficientNetConfig",
+           "Encoder", "FastText", "GPTConfig", "GloVe", "ItemToVec", "LSTMModel", "LanguageModel",
+           "MatrixFactorisation", "NeuralNGram", "Node2Vec", "NodeModel", "PairClassifier", "PictureModel",
+           "Preprocessing", "Recommender", "ResNet", "ResNetConfig", "RotatE", "SentenceEncoder", "StaticEmbedding",
+           "TaggedDocument", "TokenLSTM", "Tower", "TransE", "TripleModel", "TwoTowers", "VGGConfig", "ViT",
+           "ViTConfig", "Word2Vec", "load", "load_bert", "load_gpt", "logistic_loss", "margin_loss", "mask_tokens",
+           "save_bert", "save_gpt", "sif"]
