@@ -81,7 +81,7 @@ def try_forged(folder, name, path, value):
         (folder / other).write_bytes(data)
     write_tree(folder / file, put(tree, path, value), kind=room.KIND, layout=room.LAYOUT)
     try:
-        with time_limit(2), memory_limit(64), np.errstate(all="ignore"):
+        with time_limit(4), memory_limit(64), np.errstate(all="ignore"):
             use(folder)
     except FormatError as error:
         assert str(folder) in str(error) and error.where and error.problem

@@ -133,7 +133,7 @@ def test_parameters_that_cannot_be_optimised_are_refused(make):
         make([p, te.Tensor([1.0], requires_grad=True)], lr=0.1)
     with pytest.raises(TypeError, match=r"ndarray.*model\.parameters\(\)"):
         make([np.zeros(2)], lr=0.1)
-    with pytest.raises(TypeError, match="not a Parameter"):
+    with pytest.raises(TypeError, match="not one Parameter"):
         make(p, lr=0.1)  # a parameter where a list of them belongs
     make(iter([p, q]), lr=0.1)  # a generator is fine
 

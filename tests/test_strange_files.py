@@ -83,7 +83,7 @@ def test_what_is_no_file_or_has_no_end_is_refused_at_once(tmp_path, name, stands
         path.rename(tmp_path / "aside")
         stands_there(path)
         try:
-            with time_limit(1), memory_limit(64):
+            with time_limit(4), memory_limit(64):
                 read(tmp_path)
         except (FormatError, FileNotFoundError) as error:
             refused += 1
