@@ -157,6 +157,13 @@ def test_each_kind_by_its_name_with_all_options():
     assert not MODEL.similarity(np.zeros(5), ALONE[:2]).any()
 
 
+def test_the_features_of_a_tower_are_what_its_modules_give():
+    states = MODEL.image.encoder.hidden_states(PICTURES)[-1].data
+    found = MODEL.image.features("encoder.norm", pool="cls").encode(PICTURES)
+    np.testing.assert_allclose(found, states[:, 0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(MODEL.text.features("projection").encode(TEXTS), ALONE[:7], atol=1e-6)
+
+
 def test_labels_are_captions():
     labels = ["red", "green", "blue"]
     scores = MODEL(PICTURES, [f"{label} circle" for label in labels]).data
@@ -176,6 +183,8 @@ def test_what_is_refused():
         (lambda: MODEL.loss(PICTURES, TEXTS[:2]), ValueError, "got 7 pictures and 2 captions"),
         (lambda: MODEL.loss([], []), ValueError, "got 0 pictures"),
         (lambda: MODEL.classify(PICTURES, "red"), ValueError, "a list of labels"),
+        (lambda: MODEL.classify(PICTURES, [3, 4]), ValueError, r"labels, which are texts, .* not \[3, 4\]"),
+        (lambda: MODEL.features("image.encoder.norm").encode(PICTURES), TypeError, "take the features of one"),
         (lambda: MODEL.classify(PICTURES, ["red"], "a photo"), ValueError, "templates with {} where"),
         (lambda: MODEL.vectors("red"), TypeError, "several items, not one"),
         (lambda: MODEL.encode([3]), ValueError, "picture 0 is ()"),

@@ -138,7 +138,7 @@ def test_a_folder_of_all_kinds_of_files(tmp_path):
         assert made.classes[y] == (name.split("/")[0] if "/" in name else tmp_path.name)
     small = picture_folder(tmp_path, size=4)
     np.testing.assert_allclose(small.pictures, made.pictures.reshape(7, 3, 4, 2, 4, 2).mean((3, 5)), atol=1e-6)
-    assert len(picture_folder(tmp_path, 8, (".png", ".jpg")).y) == 8 and "a (4)" in made.about
+    assert len(picture_folder(tmp_path, 8, (".PNG", ".jpg")).y) == 8 and "a (4)" in made.about
 
 
 def image_mode(array):

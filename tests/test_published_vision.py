@@ -335,9 +335,9 @@ def test_settings_that_cannot_be_are_a_format_error(tmp_path, kind, settings):
         {"embedding_size": None, "hidden_sizes": [2, 2]}, {"downsample_in_first_stage": "no"})),
     *(("efficientnet", x) for x in (
         {"kernel_sizes": [3, 4]}, {"kernel_sizes": [3, 1]}, {"strides": [1, 3]}, {"strides": [1]},
-        {"expand_ratios": [1, 0.5]}, {"hidden_dim": 72}, {"width_coefficient": -1}, {"depth_coefficient": "1"}, {"pooling_type": "sum"},
-        {"in_channels": [32, 24]}, {"depthwise_padding": "all"}, {"batch_norm_eps": 2}, {"depth_divisor": 0},
-        {"squeeze_expansion_ratio": float("inf")}, {"dropout_rate": True}))])
+        {"expand_ratios": [1, 0.5]}, {"hidden_dim": 72}, {"width_coefficient": -1}, {"depth_coefficient": "1"},
+        {"pooling_type": "sum"}, {"in_channels": [32, 24]}, {"depthwise_padding": "all"}, {"batch_norm_eps": 2},
+        {"depth_divisor": 0}, {"squeeze_expansion_ratio": float("inf")}, {"dropout_rate": True}))])
 def test_settings_of_a_family_that_cannot_be_are_a_format_error(tmp_path, kind, settings):
     with pytest.raises(FormatError, match=r"config\.json, (the settings|image_size): "):  # not the weights
         load(folder(tmp_path, kind, config=settings))

@@ -57,7 +57,7 @@ def picture_folder(path: str | os.PathLike[str], size: int = 32, suffixes: tuple
         folder/cats/1.png, folder/cats/old/2.png, folder/dogs/1.png -> classes "cats" and "dogs"
 
     size       of the pictures: the middle square of each, averaged over areas
-    suffixes   the files that are read, as they end in lower or upper case; with ".jpg" these too
+    suffixes   the files that are read, in lower or upper case; (".png", ".jpg") for both
 
     A grey picture has three equal channels, what is transparent lies on white. Pictures beside the sub-folders are of
     the class that the folder itself names. Raises FormatError with the name of a file that is no picture, or has more
@@ -66,7 +66,8 @@ def picture_folder(path: str | os.PathLike[str], size: int = 32, suffixes: tuple
     folder = Path(path)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: there is no such folder")
-    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in suffixes and f.is_file())
+    wanted = {suffix.lower() for suffix in suffixes}
+    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in wanted and f.is_file())
     if not files:
         raise FileNotFoundError(f"{folder}: there are no {', '.join(suffixes)} files in it, or in its folders")
     parts = [file.relative_to(folder).parts for file in files]

@@ -160,6 +160,11 @@ class CLIP(Encoder):
     def is_item(self, items: Any) -> bool:
         return self.text.is_item(items) or self.image.is_item(items)
 
+    def prepare(self, items: list[Any], prompt: str | None = None) -> list[Any]:
+        """Nothing is prepared but by a tower, so `features` are those of a tower; TypeError."""
+        raise TypeError("a CLIP has two towers, and no item goes through both: take the features of one, "
+                        'model.image.features("encoder.norm", pool="cls") or model.text.features(…)')
+
     def vectors(self, items: Iterable[Any], forward: Callable[..., Tensor] | None = None,
                 batch_size: int | None = None, prompt: str | None = None) -> Tensor:
         """The vectors of items, each by its tower, to be trained through: n texts or pictures -> (n, d)"""
@@ -191,9 +196,11 @@ class CLIP(Encoder):
         templates   one caption or several, with {} where the label goes; a mean over several is steadier than one
         """
         templates = [templates] if isinstance(templates, str) else list(templates)
-        if isinstance(labels, str) or not len(labels) or not templates or not all("{}" in t for t in templates):
-            raise ValueError("it takes a list of labels, and templates with {} where a label goes; not "
-                             f"{labels!r:.40} and {templates!r:.40}")
+        labels = labels if isinstance(labels, str) else list(labels)
+        if (isinstance(labels, str) or not labels or not all(isinstance(label, str) for label in labels)
+                or not templates or not all("{}" in template for template in templates)):
+            raise ValueError("it takes a list of labels, which are texts, and templates with {} where a label goes; "
+                             f"not {labels!r:.40} and {templates!r:.40}")
         captions = [template.replace("{}", label) for label in labels for template in templates]
         y = self.encode_text(captions, normalize_embeddings=True).reshape(len(labels), len(templates), -1).mean(1)
         return np.asarray(l2_normalise(y).data)

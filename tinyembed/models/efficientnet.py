@@ -126,8 +126,8 @@ class EfficientNet(PictureModel):
         c, rng = config, fresh_rng() if rng is None else rng
         lists = (c.kernel_sizes, c.in_channels, c.out_channels, c.strides, c.num_block_repeats, c.expand_ratios)
         if len({*map(len, lists)}) > 1 or not c.strides or any(n < 3 or n % 2 == 0 for n in c.kernel_sizes):
-            raise ValueError("an EfficientNet has six lists with a number for each stage, and kernel_sizes that are odd "
-                             f"and 3 or more: {c}")
+            raise ValueError("an EfficientNet has six lists with a number for each stage, and kernel_sizes that are "
+                             f"odd and 3 or more: {c}")
         norm: dict[str, Any] = {"eps": c.batch_norm_eps, "momentum": c.batch_norm_momentum, "rng": rng, "dtype": dtype}
         self.config, self.num_channels, self.dim = c, c.num_channels, c.width(LAST)
         self.stem = ConvNorm(c.num_channels, c.width(FIRST), 3, 2, activation=c.hidden_act, padding=0, **norm)

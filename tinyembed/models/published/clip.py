@@ -136,6 +136,6 @@ def _tokenizer(folder: Path, config: CLIPTextConfig) -> tuple[Tokenizer, int]:
     given = read_config(str(path), FormatError(path, "", "")) if path.is_file() else {}
     longest = min(longest, given["model_max_length"]) if is_size(given.get("model_max_length")) else longest
     if longest <= len(tokenizer.encode("")):
-        raise FormatError(folder / "config.json", "max_position_embeddings", "it, or the tokeniser's model_max_length, is "
-                          f"{longest}, which leaves no room for a text between {tokenizer.pieces('')}")
+        raise FormatError(folder / "config.json", "max_position_embeddings", "it, or the tokeniser's model_max_length, "
+                          f"is {longest}, which leaves no room for a text between {tokenizer.pieces('')}")
     return tokenizer, longest

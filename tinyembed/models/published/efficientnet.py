@@ -69,8 +69,8 @@ def _config(path: str, given: dict[str, Any], labels: int) -> EfficientNetConfig
         **{name: s[name] for name in ours}, "hidden_act": ACTIVATIONS[s["hidden_act"]], "num_labels": labels})
     if config is None or config.width(LAST) != s["hidden_dim"]:
         raise FormatError(path, "the settings", "an EfficientNet can be read with six lists of a number for each "
-                          "stage, of which each takes what the one before gives, odd kernel_sizes from 3, strides 1 and 2, "
-                          f"a pooling_type of mean or max, a hidden_act of {', '.join(ACTIVATIONS)}, and the "
+                          "stage, of which each takes what the one before gives, odd kernel_sizes from 3, strides 1 "
+                          f"and 2, a pooling_type of mean or max, a hidden_act of {', '.join(ACTIVATIONS)}, and the "
                           f"hidden_dim that width_coefficient makes of {LAST}"
                           + "".join(f"; {name} {short(s[name])}" for name in wrong or ["hidden_dim"]))
     return config
