@@ -189,13 +189,13 @@ def sheet(model: CLIP, test: Drawings, new: np.ndarray, x: np.ndarray, captions:
     y = model.encode_text(sentences, normalize_embeddings=True)
     of_sentences = [(sentence, hits(vector, sentence)) for sentence, vector in zip(sentences, y)]
     of_pictures = []
-    for i in new[10:15]:
+    for i in new[-5:]:
         p = model.classify(test.pictures[i] - 0.5, captions, "{}")
         of_pictures.append((int(i), [(captions[j], float(p[j]), captions[j] == test.captions[i])
                                      for j in np.argsort(-p)[:3]]))
     words = model.label_vectors(COLOURS, "{}")
     moved = []
-    for i, (old, to) in zip([np.flatnonzero(test.ids[:, 0] == old)[2] for old in (0, 5, 3, 7, 2)],
+    for i, (old, to) in zip([np.flatnonzero(test.ids[:, 0] == old)[-1] for old in (0, 5, 3, 7, 2)],
                             [(0, 5), (5, 2), (3, 6), (7, 3), (2, 0)]):
         y = recoloured(x[[i]], test.ids[[i]], words, np.array([to]))[0]
         want = shape_caption([to, *test.ids[i, 1:]])
