@@ -199,7 +199,7 @@ def _preprocessing(path: str, given: Any, model_type: str) -> Preprocessing:
     refused = {*unknown, *(name for name, x in s.items() if not _can_be(name, x, kind))}
     if refused:
         raise FormatError(path, "the settings", ", ".join(f"{name} = {short((given | s)[name])}" for name in refused)
-                          + f" cannot be followed; resample is one of {FILTERS}")
+                          + " cannot be followed" + f"; resample is one of {FILTERS}" * ("resample" in refused))
     short_side, size = _size(path, "size", s["size"], s["default_to_square"]) if s["do_resize"] else (None, None)
     crop = _size(path, "crop_size", s["crop_size"], True)[1] if s["do_center_crop"] else None
     if kind == "ConvNext" and s["do_resize"]:  # below 384 pixels a margin is cut off; above, the picture is squeezed
