@@ -76,7 +76,7 @@ def test_the_same_state_gives_the_same_pictures_and_each_is_another_one():
     assert len({picture.tobytes() for picture in pictures}) == 20
 
 
-@pytest.mark.parametrize("settings", [{"n": -1}, {"size": 7}, {"noise": -0.1}])
+@pytest.mark.parametrize("settings", [{"n": -1}, {"size": 7}, {"noise": -0.1}, {"noise": np.nan}, {"noise": np.inf}])
 def test_settings_that_make_no_pictures(settings):
     with pytest.raises(ValueError, match="n must be at least 0, size at least 8"):
         drawn_shapes(**{"n": 1, "rng": np.random.default_rng(0), **settings})

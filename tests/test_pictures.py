@@ -70,7 +70,8 @@ def test_letters_are_what_their_classes_say():
     assert letters(0, np.random.default_rng(0)).pictures.shape == (0, 1, 32, 32)
 
 
-@pytest.mark.parametrize("settings", [{"n": -1}, {"size": 7}, {"noise": -1}, {"alphabet": ""}, {"alphabet": "ABA"}])
+@pytest.mark.parametrize("settings", [{"n": -1}, {"size": 7}, {"noise": -1}, {"noise": np.nan}, {"alphabet": ""},
+                                      {"alphabet": "ABA"}])
 def test_settings_that_make_no_letters(settings):
     with pytest.raises(ValueError, match="no letter twice"):
         letters(**{"n": 1, "rng": np.random.default_rng(0), **settings})
@@ -88,6 +89,11 @@ def test_letters_stand_in_for_digits(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     made = digits_or_letters(np.random.default_rng(0), 5, 8)
     assert made.pictures.shape == (5, 1, 8, 8) and "5 drawn letters" in made.about and len(made.classes) == 26
+
+
+def test_fewer_than_no_digits_are_refused():
+    with pytest.raises(ValueError, match="n must be at least 0, not -3"):
+        digits_or_letters(np.random.default_rng(0), -3)
 
 
 def test_digits_are_those_of_scikit_learn():

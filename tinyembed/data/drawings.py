@@ -51,7 +51,7 @@ def drawn_shapes(n: int, rng: np.random.Generator, size: int = 32, held_out: boo
     >>> made.pictures.shape, made.captions[0], made.ids[0].tolist()
     ((3, 3, 32, 32), 'a small purple cross at the top left', [6, 5, 0, 0])
     """
-    if n < 0 or size < 8 or noise < 0:
+    if n < 0 or size < 8 or not 0 <= noise < np.inf:
         raise ValueError(f"n must be at least 0, size at least 8, noise at least 0; got {n}, {size} and {noise}")
     allowed = shape_combinations(held_out)
     ids = allowed[rng.integers(len(allowed), size=n)]

@@ -29,7 +29,7 @@ def letters(n: int, rng: np.random.Generator, size: int = 32, alphabet: str = AL
 
     Raises ImportError, with what to do, where matplotlib is not installed.
     """
-    if n < 0 or size < 8 or noise < 0 or not alphabet or len(set(alphabet)) < len(alphabet):
+    if n < 0 or size < 8 or not 0 <= noise < np.inf or not alphabet or len(set(alphabet)) < len(alphabet):
         raise ValueError("n must be at least 0, size at least 8, noise at least 0, and no letter twice in the alphabet;"
                          f" got {n}, {size}, {noise} and {alphabet!r}")
     glyphs = _glyphs(alphabet, 2 * size)

@@ -40,6 +40,8 @@ def digits_or_letters(rng: np.random.Generator, n: int = 1797, size: int = 32) -
 
     `about` says which these are. The digits are shuffled, and enlarged to the size asked for.
     """
+    if n < 0:
+        raise ValueError(f"n must be at least 0, not {n}")
     try:
         from sklearn.datasets import load_digits
     except ImportError:
