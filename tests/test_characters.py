@@ -76,13 +76,13 @@ def test_trained_on_some_words_it_knows_others_of_the_same_stems_and_misspelt_on
     known = [word for word, out in zip(words, held) if not out]
     batches, adam = te.data.Batches((known, vectors[~held]), 32, rng), te.optim.Adam(encoder.parameters(), lr=0.01)
     te.train.fit(encoder, batches, adam, loss=lambda m, some, y: te.ops.in_batch_softmax(m.vectors(some), y),
-                 epochs=25, progress=False)
+                 epochs=40, progress=False)
 
     def right(asked):
         return encoder.similarity(encoder.encode(asked), vectors).argmax(1) == np.arange(120)
 
-    assert right(words)[~held].mean() > 0.95 and right(words)[held].mean() > 0.6
-    assert right([word[:2] + word[3:] for word in words]).mean() > 0.3  # chance: 0.01
+    assert right(words)[~held].mean() > 0.9 and right(words)[held].mean() > 0.5
+    assert right([word[:2] + word[3:] for word in words]).mean() > 0.4  # chance: 0.01
 
 
 @pytest.mark.parametrize("named", [{"widths": ()}, {"widths": (0, 1)}, {"filters": 0}, {"dim": 0}])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
-NAMES = ("word2vec", "fasttext", "glove", "doc2vec", "dimensions", "ask_python")
+NAMES = ("word2vec", "fasttext", "characters", "glove", "doc2vec", "dimensions", "ask_python")
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +30,8 @@ def text(tmp_path_factory):
      ["after:", "zebra"]),
     ("word2vec", ["--cbow", "--epochs", "2", "--dim", "8", "--save", "out.png"], ["CBOW"]),
     ("fasttext", ["--epochs", "3", "--dim", "16", "--words", "catz", "--test", "10"], ["FastText, by", "catz (never"]),
+    ("characters", ["--epochs", "1", "--dim", "8", "--rounds", "2", "--filters", "2", "--words", "catz"],
+     ["19 words known and 2 held out", "FastText", "half of them misspelt", "edit distance", "chance", "catz (never"]),
     ("glove", ["--epochs", "3", "--dim", "8", "--words", "ship", "zebra"], ["GloVe", "random", "not in the vocab"]),
     ("doc2vec", ["--epochs", "5", "--dim", "16", "--query", "ships on the ocean", "--test", "10"],
      ["Doc2Vec  first", "tf-idf   first", "chance", '"ships on the ocean"', "paragraph"]),
@@ -77,6 +79,20 @@ def test_ask_python_finds_answers_that_share_no_word_with_the_question(tmp_path,
     recall = {name: row[2] for name, row in table.items()}
     assert recall["TF-IDF"] == recall["BM25"] == 0 and recall["trained"] > 80
     assert out.rstrip().endswith("Answer:")
+
+
+def test_edit_distances_are_those_of_the_recursion():
+    from characters import edit_distances
+
+    def slowly(a, b):
+        if not a or not b:
+            return len(a) + len(b)
+        return min(slowly(a[1:], b) + 1, slowly(a, b[1:]) + 1, slowly(a[1:], b[1:]) + (a[0] != b[0]))
+
+    rng = np.random.default_rng(0)
+    words = ["".join(rng.choice(list("abc"), rng.integers(1, 6))) for _ in range(12)]
+    for word in ["", *words]:
+        assert edit_distances(word, words).tolist() == [slowly(word, other) for other in words]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -62,7 +62,7 @@ class CharacterCNN(Module):
         if min([len(widths), filters, dim, *widths]) < 1:
             raise ValueError(f"widths are one or more, and they, filters and dim are 1 or more, not {widths!r}, "
                              f"{filters} and {dim}")
-        self.rows = Embedding(vocab_size, embedding_dim, std=embedding_dim ** -0.5, rng=rng)
+        self.rows = Embedding(vocab_size, embedding_dim, rng=rng)
         # So much zero padding that each window which has a character is seen, that of the first or last alone too.
         self.kernels = ModuleList([Conv1d(embedding_dim, filters * w, w, padding=w - 1, rng=rng) for w in widths])
         self.pool, self.highway = Pooling("max"), Highway(filters * sum(widths), rng=rng)
