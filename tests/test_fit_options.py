@@ -210,3 +210,11 @@ def test_the_best_file_holds_what_is_to_be_kept_with_it(tmp_path):
 def test_options_that_cannot_be_are_named(options, problem):
     with pytest.raises(ValueError, match=problem):
         run(made(), data(2), **options)
+
+
+def test_every_none_reports_after_each_pass():
+    model = te.nn.Linear(1, 1)
+    batches = [(np.float32([[i]]), np.float32([[i]])) for i in range(3)]
+    history = te.train.fit(model, batches, te.optim.SGD(model.parameters(), lr=0.01), epochs=4, every=None,
+                           loss=lambda model, x, y: te.ops.mse(model(x), y), held_out=batches[:1], progress=False)
+    assert [step for step, _ in history.train] == [step for step, _ in history.held_out] == [3, 6, 9, 12]

@@ -1,5 +1,6 @@
 """Laws of all word models alike: what is refused changes nothing, what is assigned counts, what is saved is read."""
 
+import numpy as np
 import pytest
 
 from tinyembed.models import Doc2Vec, FastText, GloVe, ItemToVec, TaggedDocument, Word2Vec
@@ -81,3 +82,52 @@ def test_words_that_are_no_strings_are_refused_by_every_entry():
                  lambda: small(Doc2Vec).infer_vector(b"ai"), lambda: one.loss_on(["python is"])):
         with pytest.raises(TypeError, match="letter"):
             call()
+
+
+# -- plans and memory go by the text -----------------------------------------------------------------------------------
+
+def rates_of(call, monkeypatch):
+    """The factors on the learning rate that a training had, as rates."""
+    scales, falling = [], Word2Vec._falling
+
+    def noted(self, asked, steps):
+        schedule = falling(self, asked, steps)
+        return lambda step: scales.append(schedule(step) * self.alpha) or scales[-1] / self.alpha
+
+    monkeypatch.setattr(Word2Vec, "_falling", noted)
+    call()
+    return scales
+
+
+@pytest.mark.parametrize("counted", [0.1, 1, 10])
+@pytest.mark.parametrize("model", [m for m in MODELS if m not in (GloVe, Doc2Vec)])
+def test_what_is_planned_goes_by_the_text_that_is_trained_on(model, counted, monkeypatch):
+    text = FIVE * 400
+    one = model(vector_size=2, min_count=1, sample=0)
+    one.build_vocab(FIVE * int(400 * counted))
+    told = []
+    rates = rates_of(lambda: told.append(one.train([*text, ["unheard"]], epochs=3)), monkeypatch)
+    words = sum(len(set(s) if model is ItemToVec else s) for s in text)  # a basket has an item once
+    assert len(one.history.train) == 3 and told[0] == (3 * words, 3 * (words + 1))
+    assert rates[0] == 0.025 and rates[-1] == pytest.approx(0.0001, abs=0.025 / len(rates)) and len(rates) >= 6
+    assert (np.diff(rates) <= 0).all()
+
+
+def test_thinning_out_and_a_text_read_anew_change_nothing_of_that(monkeypatch):
+    one = Word2Vec(vector_size=2, min_count=1, sample=3e-3, epochs=4)
+    one.build_vocab(FIVE * 5000)
+    rates = rates_of(lambda: one.train(dict(enumerate(FIVE * 2000)).values()), monkeypatch)
+    assert len(one.history.train) == 4 and rates[-1] < 0.1 * rates[0] and rates[-2] > 0.0001
+
+
+def test_inference_of_a_long_document_falls_to_the_end(monkeypatch):
+    one = small(Doc2Vec)
+    rates = rates_of(lambda: one.infer_vector(FIVE[0] * 1500, epochs=5), monkeypatch)
+    assert len(rates) == 20 and rates == sorted(set(rates), reverse=True) and rates[-1] < 0.0015
+
+
+@pytest.mark.parametrize("model", [Word2Vec, FastText, GloVe, Doc2Vec])
+def test_a_window_wider_than_every_sentence_takes_no_memory_and_changes_no_vector(model):
+    options = {} if model is GloVe else {"shrink_windows": False}
+    wide, fitting = (small(model, window=window, **options) for window in (50_000_000, 7))
+    assert np.array_equal(wide.wv.vectors, fitting.wv.vectors)

@@ -35,15 +35,18 @@ class BasketBatches(WindowBatches):
         items = batches = 0
         for part in self._parts(np.random.default_rng(0)):
             items, batches = items + len(part.ids), batches - -int(part.rows[-1]) // self.blocks
-        self._mean = max(round(items / max(batches, 1)), 1)
+        self._mean, self._steps = max(round(items / max(batches, 1)), 1), max(batches, 1)
 
     @property
     def words(self) -> int:
         """The mean number of items in a batch, counted once in the baskets as they were when this was made."""
         return self._mean
 
-    def __iter__(self) -> Iterator[Windows]:
-        """Go through one epoch."""
+    def steps(self) -> int:
+        """About how many batches an epoch has, counted then too."""
+        return self._steps
+
+    def _pass(self) -> Iterator[Windows]:
         before = self.given
         for part in self._parts(self.rng):
             self.given += len(part.ids)

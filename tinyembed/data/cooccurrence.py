@@ -65,6 +65,8 @@ def _count(ids: Array, sentences: Array, start: int, stop: int, V: int, window: 
         x, y = ids[a][together].astype(np.int64), ids[b][together].astype(np.int64)
         keys.append(np.minimum(x, y) * V + np.maximum(x, y))
         weights.append(np.full(len(x), 1 / d))
+        if not len(x):  # no sentence is that long
+            break
     return _merge([(np.concatenate(keys), np.concatenate(weights))])
 
 

@@ -69,6 +69,7 @@ class SentenceIds:
 
     def __init__(self, sentences: Iterable[Iterable[str]], index: dict[str, int], keep: bool | None = None) -> None:
         self.sentences, self.index = sentences, index
+        self.read = 0  # words in the last pass, those without an id too
         keep = isinstance(sentences, (list, tuple)) if keep is None else keep
         self.kept = list(self._read()) if keep else None
 
@@ -78,9 +79,10 @@ class SentenceIds:
     def _read(self) -> Iterator[tuple[Array, Array]]:
         ids: list[int] = []
         lengths: list[int] = []
-        first, get = 0, self.index.get
+        first, read, get = 0, 0, self.index.get
         for number, sentence in enumerate(checked_sentences(self.sentences)):
             words = [*sentence]
+            read += len(words)
             known = [i for i in map(get, words) if i is not None]
             if len(known) < len(words) and (strange := [word for word in words if not isinstance(word, str)]):
                 raise TypeError(f"sentence {number} has the word {strange[0]!r:.60}, a {type(strange[0]).__name__}: "
@@ -92,6 +94,7 @@ class SentenceIds:
                 ids, lengths, first = [], [], first + len(lengths)
         if ids:
             yield np.array(ids, np.int32), first + np.repeat(np.arange(len(lengths)), lengths)
+        self.read = read
 
 
 class WindowBatches:
@@ -123,12 +126,11 @@ class WindowBatches:
                  per_word: bool = False, lone: bool = False, rng: np.random.Generator | None = None) -> None:
         if blocks % group:
             raise ValueError(f"blocks {blocks} are no multiple of the {group} that share negatives")
-        self.text, self.window, self.keep, self.negatives, self.group = text, window, keep, negatives, group
+        self.text: Any = text
+        self.window, self.keep, self.negatives, self.group = window, keep, negatives, group
         self.blocks, self.shrink, self.per_word, self.lone = blocks, shrink, per_word, lone
-        distance = np.abs(np.arange(BLOCK + 2 * window) - window - np.arange(BLOCK)[:, None])[:, None]  # (S, 1, P)
-        # (S, w, P): which words around a block are neighbours of each of its words, for each reach.
-        self.near = (distance > 0) & (distance <= np.arange(1, window + 1)[:, None])
         self.given = 0  # words given out, in all epochs
+        self.ends_pass = False  # whether the batch that was given out last is the last of its pass
         self.noise = np.cumsum(noise, dtype=np.float64)
         self.noise /= self.noise[-1]
         self.rng = np.random.default_rng(0) if rng is None else rng
@@ -138,26 +140,48 @@ class WindowBatches:
         """The number of words in a full batch."""
         return self.blocks * BLOCK
 
+    def steps(self) -> int:
+        """About how many batches an epoch has: it is gone through once, as if the words were thinned out."""
+        rng = np.random.default_rng(0)
+        return max(sum(-(-len(ids) // self.words) for ids, _ in self._thinned(rng)), 1)
+
     def __iter__(self) -> Iterator[Windows]:
         """Go through one epoch."""
+        batches = self._pass()
+        batch = next(batches, None)
+        while batch is not None:  # the next one is made first, to know whether there is one
+            after = next(batches, None)
+            self.ends_pass = after is None
+            yield batch
+            batch = after
+
+    def _pass(self) -> Iterator[Windows]:
         before = self.given
+        for ids, sentences in self._thinned(self.rng):
+            # No window is wider than the longest sentence: what a batch takes does not depend on a setting.
+            begins = np.flatnonzero(np.diff(sentences, prepend=-1, append=-1))
+            w = min(self.window, max(int(np.diff(begins).max(initial=1)) - 1, 1))
+            for batch in blocks(len(ids), entries=self.words):
+                self.given += batch.stop - batch.start
+                yield self._cut(ids, sentences, batch.start, batch.stop, w)
+        if self.given == before:
+            yield self._cut(np.zeros(1, np.int64), np.zeros(1, np.int64), 0, 0, 1)
+
+    def _thinned(self, rng: np.random.Generator) -> Iterator[tuple[Array, Array]]:
+        """The text without the occurrences that are skipped, and without words that are then alone."""
         for ids, sentences in self.text:
-            stays = self.rng.random(len(ids)) < self.keep[ids]
+            stays = rng.random(len(ids)) < self.keep[ids]
             ids, sentences = ids[stays], sentences[stays]
             if len(ids) and not self.lone:
                 as_next = np.concatenate([sentences[1:] == sentences[:-1], [False]])
                 has_neighbour = as_next.copy()
                 has_neighbour[1:] |= as_next[:-1]
                 ids, sentences = ids[has_neighbour], sentences[has_neighbour]
-            for batch in blocks(len(ids), entries=self.words):
-                self.given += batch.stop - batch.start
-                yield self._cut(ids, sentences, batch.start, batch.stop)
-        if self.given == before:
-            yield self._cut(np.zeros(1, np.int64), np.zeros(1, np.int64), 0, 0)
+            yield ids, sentences
 
-    def _cut(self, ids: Array, sentences: Array, start: int, stop: int) -> Windows:
-        """The words from start to stop, in blocks."""
-        w, B = self.window, -(-(stop - start) // (self.group * BLOCK)) * self.group
+    def _cut(self, ids: Array, sentences: Array, start: int, stop: int, w: int) -> Windows:
+        """The words from start to stop, in blocks, with w words on each side."""
+        B = -(-(stop - start) // (self.group * BLOCK)) * self.group
         begin, end = max(start - w, 0), min(start + B * BLOCK + w, len(ids))
         around = np.full(B * BLOCK + 2 * w, ids[stop - 1], np.int64)
         number = np.full(len(around), -1)  # of the sentence
@@ -166,8 +190,10 @@ class WindowBatches:
         places = np.arange(B)[:, None] * BLOCK + np.arange(BLOCK + 2 * w)  # (B, P)
         words = slice(w, w + BLOCK)
         around, number = around[places], number[places]
-        reach = self.rng.integers(1, w + 1, (B, BLOCK)) if self.shrink else np.full((B, BLOCK), w)
-        pairs = self.near[np.arange(BLOCK), reach - 1]  # (B, S, P)
+        distance = np.abs(np.arange(BLOCK + 2 * w) - w - np.arange(BLOCK)[:, None]).astype(np.int32)  # (S, P)
+        reach = self.rng.integers(1, self.window + 1, (B, BLOCK)) if self.shrink else np.full((B, BLOCK), self.window)
+        pairs = distance <= np.minimum(reach, w).astype(np.int32)[..., None]  # (B, S, P)
+        pairs &= distance > 0
         own = number[:, words, None]
         pairs &= np.where(own < 0, -2, own) == number[:, None]
         negatives = self.noise.searchsorted(self.rng.random((B // self.group, self.negatives)), "right")

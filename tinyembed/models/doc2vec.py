@@ -199,7 +199,7 @@ class Doc2Vec(Word2Vec):
         batches = self._batches([list(doc_words)], np.ones(len(self.vocabulary)), rng)
         optimizer = Adagrad([network.documents], lr=self._rates()[1], per_row=True)
         fit(network, batches, optimizer, epochs=asked.epochs, progress=False,
-            schedule=self._falling(asked, asked.epochs))
+            schedule=self._falling(asked, batches.steps() * asked.epochs))
         return network.documents.data[0]
 
 

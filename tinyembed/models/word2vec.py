@@ -187,7 +187,8 @@ class Word2Vec(TextModel):
               total_words: Any = None, epochs: int | None = None, start_alpha: float | None = None,
               end_alpha: float | None = None, *, held_out: Any = None, progress: bool = False, checkpoint: Any = None,
               resume: bool = False) -> tuple[int, int]:
-        """Go through the text `epochs` times; returns how many words were trained on and how many were read.
+        """Go through the text `epochs` times; returns how many words were trained on and how many were read,
+        those without a row too.
 
         May be called again, with the same text or another. held_out: sentences whose mean loss is measured after every
         epoch. checkpoint, resume: as in `te.train.fit`.
@@ -196,16 +197,16 @@ class Word2Vec(TextModel):
         asked = self._settings_for(epochs=epochs, alpha=start_alpha, min_alpha=end_alpha)
         keep = keep_probabilities(self.vocabulary.counts, self.sample)
         batches = self._batches(sentences, keep, self.rng)
-        per_epoch = max(float(self.vocabulary.counts @ keep) / batches.words, 1)
+        steps = batches.steps() * asked.epochs  # of this text, whatever the vocabulary was counted in
         held = None if held_out is None else list(self._held_out(held_out))
         for group, rate in zip(self.optimizer.groups, self._rates()):
             group.lr = rate
         self.history = fit(
-            self.network, batches, self.optimizer, epochs=asked.epochs, held_out=held, every=round(per_epoch),
-            schedule=self._falling(asked, per_epoch * asked.epochs),
+            self.network, batches, self.optimizer, epochs=asked.epochs, held_out=held, every=None,
+            schedule=self._falling(asked, steps),
             progress=progress, checkpoint=checkpoint, resume=resume, about=self._about())
         self._refresh()
-        return batches.given, int(self.vocabulary.counts.sum()) * asked.epochs
+        return batches.given, batches.text.read * asked.epochs
 
     def _rates(self) -> tuple[float, ...]:
         """The learning rate of each group of the optimiser, for an alpha that does not fall."""

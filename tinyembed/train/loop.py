@@ -113,8 +113,8 @@ class Alone:
 
 
 def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss | None = None,
-        epochs: int | None = None, steps: int | None = None, held_out: Iterable[Any] | None = None, every: int = 100,
-        clip_norm: float | None = None, schedule: Callable[[int], float] | None = None,
+        epochs: int | None = None, steps: int | None = None, held_out: Iterable[Any] | None = None,
+        every: int | None = 100, clip_norm: float | None = None, schedule: Callable[[int], float] | None = None,
         accumulate: int = 1, patience: int | None = None, best: str | os.PathLike[str] | None = None,
         progress: bool = True, checkpoint: str | os.PathLike[str] | None = None, resume: bool = False,
         about: Any = None, group: Any = None) -> History:
@@ -126,6 +126,7 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
     epochs      passes over the batches; one if neither this nor `steps` is given
     steps       how many steps, over as many epochs as that takes; with both, training ends at whichever comes first
     held_out    batches that are only evaluated, in eval mode, every `every` steps and at the end
+    every       None: after each pass over the batches, which have a length, or say of themselves `ends_pass`
     clip_norm   largest joint norm of the gradients (`optim.clip_grad_norm`)
     schedule    step (from 0) -> factor on the learning rates (`te.optim.cosine` and others)
     accumulate  how many batches make one step: the gradient is that of the mean over all their examples
@@ -164,7 +165,7 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
     (array([[2.]], dtype=float32), 500)
     """
     from ..rows import RowTracker  # the report, and the files below, are no part of the loop
-    if every < 1 or any(n is not None and n < 0 for n in (steps, epochs)):
+    if (every is not None and every < 1) or any(n is not None and n < 0 for n in (steps, epochs)):
         raise ValueError(f"every must be at least 1, steps and epochs at least 0; got {every}, {steps}, {epochs}")
     if accumulate < 1 or (patience is not None and patience < 1):
         raise ValueError(f"accumulate and patience are 1 or more, not {accumulate} and {patience}")
@@ -217,7 +218,7 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
                 optimizer.step()
                 history.steps += 1
                 shown.step()
-                if history.steps % every == 0:
+                if data.ends_pass if every is None else history.steps % every == 0:
                     report()
                     if file is not None:
                         file.save()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sized
 from itertools import islice
 from types import ModuleType
 from typing import Any, ClassVar
@@ -35,7 +35,7 @@ class Epochs(Record):
 
     FIELDS: ClassVar = {"epoch": COUNT, "done": COUNT, "before": {str: {str: object}}}
 
-    def __init__(self, batches: Iterable[Any], epochs: int | None, generators: dict[str, np.random.Generator],
+    def __init__(self, batches: Any, epochs: int | None, generators: dict[str, np.random.Generator],
                  shared: dict[str, np.random.Generator]) -> None:
         self.batches, self.epochs, self.generators, self.shared = batches, epochs, generators, shared
         self.epoch = self.done = 0
@@ -43,6 +43,11 @@ class Epochs(Record):
 
     def check(self) -> None:
         check_states(self.generators, self.before)
+
+    @property
+    def ends_pass(self) -> bool:
+        """Whether the batch that was given out last is the last of its pass."""
+        return self.done == len(self.batches) if isinstance(self.batches, Sized) else bool(self.batches.ends_pass)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         """A generator that is used up after one pass is an error, not a short training."""
