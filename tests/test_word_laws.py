@@ -131,3 +131,66 @@ def test_a_window_wider_than_every_sentence_takes_no_memory_and_changes_no_vecto
     options = {} if model is GloVe else {"shrink_windows": False}
     wide, fitting = (small(model, window=window, **options) for window in (50_000_000, 7))
     assert np.array_equal(wide.wv.vectors, fitting.wv.vectors)
+
+
+# -- wv and the network ------------------------------------------------------------------------------------------------
+
+def tables(model):
+    return [model.wv, model.dv] if isinstance(model, Doc2Vec) else [model.wv]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_vectors_that_somebody_has_are_those_of_the_model_after_every_training(model):
+    one = small(model)
+    olds = tables(one)
+    for _ in range(2):
+        for old in olds:
+            old.fill_norms()
+        one.train(text_for(model, FIVE), epochs=40)
+        for old, new in zip(olds, tables(one)):
+            assert old is new
+            np.testing.assert_allclose(old.norms, np.linalg.norm(old.vectors, axis=1), rtol=1e-5)
+            assert max(score for _, score in old.most_similar(old.index_to_key[0], topn=30)) < 1.0001
+    before = one.wv.vectors.copy()
+    one.build_vocab(text_for(model, FIVE[:3] * 2))
+    assert one.wv is not olds[0] and np.array_equal(olds[0].vectors, before)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_what_is_written_into_the_vectors_is_saved_and_goes_on(model, tmp_path):
+    one, v = small(model), np.float32([1, 2, 3, 4])
+    for table in tables(one):
+        table["tea"] = v
+        table[table.index_to_key[1]] = 2 * v  # after the table has left the network's memory
+        table.add_vectors(["cup", "pot"], [v, -v])
+    one.save(tmp_path / "model")
+    other = model.load(tmp_path / "model")
+    for ours, theirs in zip(tables(one), tables(other)):
+        assert theirs.index_to_key == ours.index_to_key and np.array_equal(theirs.vectors, ours.vectors)
+        assert np.array_equal(theirs["tea"], v) and np.array_equal(theirs[theirs.index_to_key[1]], 2 * v)
+    for each in (one, other):
+        each.train(text_for(model, FIVE))
+        for table in tables(each):
+            assert np.array_equal(table["tea"], v) and np.array_equal(table["pot"], -v)
+            assert table.get_vecattr("tea", "count") == 0 if "count" in table.expandos else True
+    assert saved(one, tmp_path / "one") == saved(other, tmp_path / "other")
+
+
+def test_what_is_written_into_the_vectors_of_word2vec_is_what_training_starts_from():
+    one, other = small(), small()
+    one.wv["python"] = np.ones(4)
+    other.wv.add_vector("tea", np.ones(4))
+    other.wv["python"] = np.ones(4)
+    for each in (one, other):
+        each.train(FIVE)
+    assert np.array_equal(one.wv.vectors, other.wv.vectors[:-1]) and not np.array_equal(one.wv["python"], np.ones(4))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_vectors_that_are_saved_alone_are_read_as_they_were(model, tmp_path):
+    for table in tables(small(model, [["river", "rivers", "7"], ["water", "river", "7"]])):
+        table.save(tmp_path / "wv")
+        other = type(table).load(tmp_path / "wv")
+        asked = [*table.index_to_key, *(["riverside", "watery"] if model is FastText else [])]
+        assert other.index_to_key == table.index_to_key and np.array_equal(other[asked], table[asked])
+        assert {*vars(other)} == {*vars(table)} and {*other.expandos} == {*table.expandos}

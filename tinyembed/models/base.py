@@ -38,6 +38,9 @@ def all_or_nothing(method: F) -> F:
             self.rng.bit_generator.state = drawn
             for group, rate in rates:
                 group.lr = rate
+            for table in (vars(self).get("wv"), vars(self).get("dv")):
+                if table is not None:
+                    table.vectors = table.vectors  # a training that broke off has moved them: their lengths are others
             raise
     return call  # type: ignore[return-value]
 
@@ -114,6 +117,8 @@ class TextModel:
                 raise ValueError(f"no word is seen min_count={self.min_count} times or more: give more text, or lower "
                                  "min_count")
             self.vocabulary = found
+            for name in ("wv", "dv"):  # those of other words, which keep what they have
+                vars(self).pop(name, None)
             self._make()
         else:
             old = self.vocabulary
@@ -139,10 +144,43 @@ class TextModel:
         """What the words are called in `wv`."""
         return self.vocabulary.tokens
 
+    def _tables_by_key(self) -> dict[str, KeyedVectors]:
+        """What `wv` and its like are, by the network as it is now."""
+        wv = self.keyed(keys=self._keys(), vectors=self._vectors())
+        wv.expandos["count"] = self.vocabulary.counts
+        return {"wv": wv}
+
     def _refresh(self) -> None:
-        """Let `wv` have the vectors as they are now."""
-        self.wv = self.keyed(keys=self._keys(), vectors=self._vectors())
-        self.wv.expandos["count"] = self.vocabulary.counts
+        """Let `wv` have the vectors as they are now. It stays the object that it was, so that whoever has it sees what
+        training made of it, and has the keys that others have added."""
+        for name, new in self._tables_by_key().items():
+            old = vars(self).get(name)
+            if old is None:
+                setattr(self, name, new)
+                continue
+            if added := [key for key in old.index_to_key if key not in new.key_to_index]:
+                new.add_vectors(added, old[added])
+            if new.index_to_key == old.index_to_key:
+                new.expandos = {**old.expandos, **new.expandos}
+            vars(old).update(vars(new))
+
+    def _take_back(self) -> None:
+        """Write into the network what was written into `wv` since that left the network's memory, as it does when keys
+        are added or `wv.vectors` is assigned. (Where vectors are made of several rows there is nothing to write.)"""
+        for name, now in self._tables_by_key().items():
+            if not np.shares_memory(vars(self)[name].vectors, now.vectors):
+                now.vectors[:] = vars(self)[name].vectors[:len(now)]
+
+    def _own(self) -> dict[str, Any]:
+        """The keys and vectors in `wv` and its like that the network does not give."""
+        own = {}
+        for name, now in self._tables_by_key().items():
+            there = vars(self)[name]
+            changed = np.ones(len(there), bool)
+            changed[:len(now)] = (there.vectors[:len(now)] != now.vectors).any(1)
+            if len(rows := np.flatnonzero(changed)):
+                own[name] = KeyedVectors(keys=[there.index_to_key[i] for i in rows], vectors=there.vectors[rows])
+        return {name: table.to_tree() for name, table in own.items()}
 
     # -- training ------------------------------------------------------------------------------------------------------
 
@@ -151,6 +189,7 @@ class TextModel:
         sentences = text_of(given, corpus_file)
         if sentences is None or not len(self.vocabulary):
             raise ValueError("training needs a text, and a vocabulary: build_vocab first")
+        self._take_back()
         return sentences
 
     def _settings_for(self, **named: Any) -> Any:
@@ -175,8 +214,13 @@ class TextModel:
     # -- files ---------------------------------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write all of the model to one safetensors file: training can go on from it."""
-        save_checkpoint(path, self.network, self.optimizer, about=self._about())
+        """Write all of the model to one safetensors file: training can go on from it. Keys that were added to `wv`,
+        and vectors that were replaced there, are in it too."""
+        if self.network is None:
+            raise ValueError("there is no vocabulary yet, and nothing to save: build_vocab first")
+        self._take_back()
+        own = self._own()
+        save_checkpoint(path, self.network, self.optimizer, about={**self._about(), **({"own": own} if own else {})})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Any:
@@ -187,7 +231,8 @@ class TextModel:
         if not isinstance(about, dict) or str(about.get("class")) != cls.__name__:
             raise FormatError(path, "tree.about", f"this is no {cls.__name__}")
         form = {"class": str, "settings": {str: SETTING}, "tokens": [str], "counts": np.dtype(np.int64),
-                "rng": {str: object}, **({"rows": cls.ROWS} if cls.ROWS else {})}
+                "rng": {str: object}, **({"rows": cls.ROWS} if cls.ROWS else {}),
+                **({"own": {str: KeyedVectors.form()}} if "own" in about else {})}
         check_tree(path, about, form, "tree.about")
         if strange := set(about["settings"]) - {field.name for field in fields(cls.settings_class)}:
             raise FormatError(path, "tree.about.settings", f"{short(sorted(strange))} are no settings of a "
@@ -206,6 +251,11 @@ class TextModel:
             load_checkpoint(path, model.network, model.optimizer)
             model.rng.bit_generator.state = about["rng"]
             model._refresh()
+            for name, tree in about.get("own", {}).items():
+                if name not in model._tables_by_key():
+                    raise ValueError(f"own vectors of {short(name)}, which a {cls.__name__} does not have")
+                table = KeyedVectors.from_tree(tree)
+                vars(model)[name].add_vectors(table.index_to_key, table.vectors, replace=True)
         return model
 
     def _tables(self, rows: Any) -> dict[str, int]:

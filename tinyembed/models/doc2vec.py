@@ -154,10 +154,9 @@ class Doc2Vec(Word2Vec):
     def _about(self) -> dict[str, Any]:
         return {**super()._about(), "rows": self.tags}
 
-    def _refresh(self) -> None:
-        super()._refresh()
+    def _tables_by_key(self) -> dict[str, KeyedVectors]:
         keys = dict.fromkeys(tag for tags in self.tags for tag in tags)
-        self.dv = KeyedVectors(keys=keys, vectors=self.network.documents.data)
+        return {**super()._tables_by_key(), "dv": KeyedVectors(keys=keys, vectors=self.network.documents.data)}
 
     def _sentences(self, given: Any, corpus_file: Any) -> Any:
         documents = documents_of(given, corpus_file)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ..core import Array, Tensor, blocks, no_grad
+from ..files import short
 from ..optim import Adagrad
 from ..text import Vocabulary
 from ..vectors import KeyedVectors
@@ -62,7 +64,20 @@ class SubwordVectors(KeyedVectors):
 
     buckets: Array
     rows: Array
-    n: tuple[int, int, int]  # min_n, max_n, bucket
+    n: Sequence[int]  # min_n, max_n, bucket
+    FIELDS: ClassVar = {"buckets": np.dtype(np.int64), "rows": np.ndarray, "n": [range(1, 2**63)]}
+
+    def __init__(self, vector_size: int | None = None, **named: Any) -> None:
+        super().__init__(vector_size, **named)
+        self.buckets, self.rows, self.n = np.zeros(0, np.int64), np.zeros((0, self.vector_size), np.float32), (3, 6, 1)
+
+    def check_fields(self) -> None:
+        if len(self.n) != 3 or self.n[0] > self.n[1]:
+            raise ValueError(f"n {short(self.n)}, where min_n <= max_n and bucket were expected")
+        if self.buckets.ndim != 1 or (np.diff(self.buckets, prepend=-1, append=self.n[2]) <= 0).any() or \
+                self.rows.shape != (len(self.buckets), self.vector_size) or self.rows.dtype.kind != "f":
+            raise ValueError(f"buckets {self.buckets.shape} and rows {self.rows.dtype} {self.rows.shape}, where "
+                             f"ascending numbers below {self.n[2]} and {self.vector_size} floats for each belong")
 
     def get_vector(self, key: Any, norm: bool = False) -> Array:
         """The vector of a key (D,), read-only; with norm=True divided by its length."""
@@ -187,10 +202,12 @@ class FastText(Word2Vec):
                 vectors[some] = self.network.rows(np.arange(some.start, some.stop)).data
         return vectors
 
-    def _refresh(self) -> None:
-        super()._refresh()
-        self.wv.buckets, self.wv.rows = self.buckets, self.network.vectors.data[self.bucket_rows]
-        self.wv.n = self.min_n, self.max_n, self.bucket
+    def _tables_by_key(self) -> dict[str, KeyedVectors]:
+        tables = super()._tables_by_key()
+        wv: Any = tables["wv"]
+        wv.buckets, wv.rows = self.buckets, self.network.vectors.data[self.bucket_rows]
+        wv.n = [self.min_n, self.max_n, self.bucket]
+        return tables
 
 
 def hashes(word: str, min_n: int, max_n: int, bucket: int) -> list[int]:

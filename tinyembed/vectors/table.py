@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,8 @@ T = TypeVar("T", bound="VectorTable")
 
 class VectorTable:
     """Vectors (V, D) by key: the half of KeyedVectors that does not compare them; see there."""
+
+    FIELDS: ClassVar[dict[str, Any]] = {}  # what a subclass keeps beside these in its file: attribute -> form
 
     def __init__(self, vector_size: int | None = None, *, keys: Iterable[Key] = (), vectors: Any = None,
                  dtype: Any = np.float32) -> None:
@@ -169,8 +171,13 @@ class VectorTable:
         # By way of a memoryview the tree does not see that a table is mapped: it is stored, not referred to.
         return {"text": np.frombuffer("".join(texts).encode(), np.uint8),
                 "lengths": np.array([*map(len, texts)], np.int64), "integers": np.array(integers, np.int64),
-                "attributes": dict(self.expandos),
+                "attributes": dict(self.expandos), **{name: getattr(self, name) for name in self.FIELDS},
                 "vectors": np.asarray(self._vectors.data)}
+
+    @classmethod
+    def form(cls) -> dict[str, Any]:
+        """The form of what `to_tree` gives, for `files.check_tree`."""
+        return {**TREE, **cls.FIELDS}
 
     @classmethod
     def from_tree(cls: type[T], tree: Mapping[str, Any]) -> T:
@@ -188,7 +195,13 @@ class VectorTable:
         if any(values.shape != (len(keys),) for values in attributes):
             raise ValueError(f"attributes that do not go with {len(keys)} keys")
         wv.expandos = dict(tree["attributes"])
+        for name in cls.FIELDS:
+            setattr(wv, name, tree[name])
+        wv.check_fields()
         return wv
+
+    def check_fields(self) -> None:
+        """ValueError for FIELDS from a file that do not go together, or with the vectors."""
 
     def save(self, fname: str | os.PathLike[str]) -> None:
         """Write everything to one safetensors file: whole or not at all."""
@@ -197,7 +210,7 @@ class VectorTable:
     @classmethod
     def load(cls: type[T], fname: str | os.PathLike[str], mmap: str | None = None) -> T:
         """Read what `save` wrote; with mmap="r" the table stays in the file, read-only. FormatError for what is not."""
-        tree, _ = read_tree(fname, TREE, kind=KIND, layout=LAYOUT, mapped=bool(mmap))
+        tree, _ = read_tree(fname, cls.form(), kind=KIND, layout=LAYOUT, mapped=bool(mmap))
         tree["attributes"] = {name: np.array(values) for name, values in tree["attributes"].items()}
         with found_in(fname, "metadata 'tree'"):
             return cls.from_tree(tree)
