@@ -106,9 +106,15 @@ def test_without_dbow_words_the_words_stay_as_they_were_made():
     assert small(dm=0, dbow_words=1).untrained() == []
 
 
-def test_a_document_of_unknown_words_is_said_to_be_random():
-    with pytest.warns(UserWarning, match="never touched"):
-        small().infer_vector(["unheard"])
+def test_a_document_of_unknown_words_has_no_vector_that_looks_real():
+    model = small()
+    for words in (["unheard"], ["other"], []):
+        with pytest.warns(UserWarning, match="is in the vocabulary: the vector is zeros"):
+            assert not model.infer_vector(words).any()
+    for options in ({"min_count": 2}, {"min_count": 2, "dm": 0}):
+        model = small([*topics(), TaggedDocument(["once", "seen"], ["lost"]), TaggedDocument([], ["empty"])], **options)
+        assert not model.dv["lost"].any() and not model.dv["empty"].any() and model.dv.norms[:-2].all()
+        assert model.dv.similarity("lost", "empty") == 0
 
 
 @pytest.mark.parametrize(("call", "error", "reason"), [

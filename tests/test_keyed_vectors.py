@@ -43,6 +43,7 @@ def same_as_recorded(ours, theirs):
 
 @pytest.mark.filterwarnings("ignore:.*passed over")
 @pytest.mark.parametrize("i", range(len(recorded.CALLS)))
+@pytest.mark.filterwarnings("ignore:none of .* has a vector")
 def test_results_recorded_from_gensim(i, tmp_path):
     wv = KeyedVectors(keys=recorded.KEYS, vectors=recorded.TABLE)
     ours = recorded.call(wv, *recorded.CALLS[i], tmp_path)
@@ -432,3 +433,28 @@ def test_word2vec_format(tmp_path, binary):
     theirs.save_word2vec_format(str(tmp_path / "theirs"), binary=binary)
     again = KeyedVectors.load_word2vec_format(tmp_path / "theirs", binary=binary)
     assert again.vectors.tobytes() == wv.vectors.tobytes()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_no_question_answers_with_a_vector_that_is_not_finite(bad):
+    wv = KeyedVectors(keys=["odd", "b", "c"], vectors=np.float32([[1, bad], [1, 2], [2, 1]]))
+    for ask in (lambda: wv.doesnt_match(["b", "odd", "c"]), lambda: wv.similarity("b", "odd"),
+                lambda: wv.distance("odd", "b"), lambda: wv.n_similarity(["b"], ["odd", "c"]),
+                lambda: wv.get_mean_vector(["b", "odd"]), lambda: wv.distances("b", ["odd"]),
+                lambda: wv.distances("odd"), lambda: wv.most_similar("odd"), lambda: wv.most_similar("b"),
+                lambda: wv.rank("b", "odd"), lambda: wv.closer_than("odd", "b"), lambda: wv.similar_by_key("c"),
+                lambda: wv.evaluate_word_pairs([("b", "odd", 1.0), ("b", "c", 2.0)]), lambda: wv.get_normed_vectors(),
+                lambda: wv.evaluate_word_analogies({"x": [("b", "c", "odd", "c")]}),
+                lambda: wv.get_vector("b", norm=True)):
+        with pytest.raises(ValueError, match=r"'odd'.* is not finite"):
+            ask()
+    assert wv.similarity("b", "c") == np.float32(0.8)
+
+
+def test_a_mean_of_unknown_keys_is_zeros_and_says_so():
+    wv = make()
+    for ask in (lambda: wv.n_similarity(["zz"], ["w1"]), lambda: wv.n_similarity(["w1"], ["zz", "yy"]),
+                lambda: wv.get_mean_vector(["zz"])):
+        with pytest.warns(UserWarning, match=r"none of .*'zz'.* has a vector"):
+            assert not np.any(ask())
+    assert wv.n_similarity(["w1", "zz"], ["w1"]) == pytest.approx(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar, NamedTuple
@@ -11,6 +12,7 @@ import numpy as np
 
 from ..core import Array, Parameter, Tensor
 from ..data import WindowBatches, Windows
+from ..files import short
 from ..ops import matmul
 from ..optim import Adagrad
 from ..train import fit
@@ -166,6 +168,12 @@ class Doc2Vec(Word2Vec):
                              "are others: make a new model, or infer_vector for each of them")
         return sentences
 
+    def _refresh(self) -> None:
+        """As there; documents of which nothing was read in any training have zeros, not the numbers they began with."""
+        for sums in self.optimizer.state[-1].arrays or ():
+            self.network.documents.data[sums[:, 0] == 0] = 0
+        super()._refresh()
+
     def _held_out(self, sentences: Any) -> WindowBatches:
         raise ValueError("held-out documents have no vectors to predict with; judge infer_vector's")
 
@@ -183,11 +191,18 @@ class Doc2Vec(Word2Vec):
         """The vector (D,) that a document of these words would have had: it is trained for, all else stands still.
 
         The same words give the same vector every time, from a start that the model's seed decides. Words that are not
-        in the vocabulary are passed over. alpha, min_alpha, epochs: those of training if None.
+        in the vocabulary are passed over; where all are, the vector is zeros, whose similarity with everything is 0,
+        and a warning says so. alpha, min_alpha, epochs: those of training if None.
         """
         if isinstance(doc_words, (str, bytes)):
             raise TypeError("doc_words is a list of words; of a string each letter would be one: split it first")
         asked = self._settings_for(alpha=alpha, min_alpha=min_alpha, epochs=epochs)
+        words = list(doc_words)
+        if not len(self.vocabulary):
+            raise ValueError("there is no vocabulary yet: build_vocab and train first")
+        if not any(word in self.vocabulary for word in words):
+            warnings.warn(f"no word of {short(words)} is in the vocabulary: the vector is zeros", stacklevel=2)
+            return np.zeros(self.vector_size, np.float32)
         rng = np.random.default_rng(self.seed)
         D = self.vector_size
         network = copy.copy(self.network)
@@ -195,7 +210,7 @@ class Doc2Vec(Word2Vec):
         network.documents = Parameter((rng.random((1, D), np.float32) - np.float32(0.5)) / np.float32(D))
         network.tags, network.starts = np.zeros(1, np.int64), np.arange(2)
         network.settings = replace(self.settings, dbow_words=0)  # no words are trained
-        batches = self._batches([list(doc_words)], np.ones(len(self.vocabulary)), rng)
+        batches = self._batches([words], np.ones(len(self.vocabulary)), rng)
         optimizer = Adagrad([network.documents], lr=self._rates()[1], per_row=True)
         fit(network, batches, optimizer, epochs=asked.epochs, progress=False,
             schedule=self._falling(asked, batches.steps() * asked.epochs))

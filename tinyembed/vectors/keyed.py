@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..core import Array
+from ..files import short
 from .questions import evaluate_word_analogies, evaluate_word_pairs
 from .search import chunks, exact_scores, nearest, slack
 from .table import Key, VectorTable, listed
@@ -27,8 +28,8 @@ class KeyedVectors(VectorTable):
     `wv.vectors = table` forgets them; after writing into the array itself, call `wv.fill_norms(force=True)`.
 
     Raises UnknownKey, a KeyError, for keys that are not there, with the nearest spellings; ValueError or TypeError for
-    keys and vectors that do not go together, before anything is changed; ValueError in a search of a table that holds
-    NaN or infinity, with the key.
+    keys and vectors that do not go together, before anything is changed; ValueError for a vector with NaN or
+    infinity, and in a search of a table that holds one, with the key.
 
     >>> wv = KeyedVectors(keys=["king", "queen", "cup"], vectors=np.float32([[2, 1], [1, 2], [0, 5]]))
     >>> wv.most_similar("king", topn=1), "tea" in wv
@@ -45,7 +46,8 @@ class KeyedVectors(VectorTable):
         post_normalize  divide the mean by its length
         ignore_missing  leave out keys that are not there
 
-        Raises ValueError for no keys, or weights of another number.
+        Of keys of which none is there the mean is zeros, with a warning. Raises ValueError for no keys, or weights of
+        another number.
 
         >>> KeyedVectors(keys=["a", "b"], vectors=np.eye(2)).get_mean_vector(["a", "b"], [3, -1])
         array([ 0.75, -0.25])
@@ -55,6 +57,8 @@ class KeyedVectors(VectorTable):
         if not keys or weights.shape != (len(keys),):
             raise ValueError(f"a mean takes at least one key, and a weight for each; got {len(keys)} keys and "
                              f"weights {weights.shape}")
+        if ignore_missing and not any(isinstance(key, np.ndarray) or key in self for key in keys):
+            warnings.warn(f"none of {short(keys)} has a vector: their mean is zeros", stacklevel=2)
         mean = self._mean(zip(keys, weights.tolist()), pre_normalize, ignore_missing)
         return (_unit(mean) if post_normalize else mean).astype(self._vectors.dtype)
 
@@ -70,14 +74,21 @@ class KeyedVectors(VectorTable):
             elif ignore_missing and key not in self:
                 continue
             else:
-                vector = self.get_vector(key).astype(np.float64)
+                vector = self._finite(key)
                 vector = _unit(vector) if pre_normalize else vector
             mean, total = mean + weight * vector, total + abs(weight)
         return mean / (total or 1)
 
+    def _finite(self, key: Any) -> Array:
+        """The vector of a key in float64 (D,); ValueError if it is not finite."""
+        vector = self.get_vector(key).astype(np.float64)
+        if not np.isfinite(vector).all():
+            raise ValueError(f"the vector of {key!r} is not finite: {vector}")
+        return vector
+
     def similarity(self, w1: Any, w2: Any) -> Any:
         """The cosine of the vectors of two keys."""
-        return self._cosine(self.get_vector(w1), self.get_vector(w2))
+        return self._cosine(self._finite(w1), self._finite(w2))
 
     def n_similarity(self, ws1: Sequence[Any], ws2: Sequence[Any]) -> Any:
         """The cosine of the means of two lists of keys (as they are, not divided by their lengths)."""
@@ -96,6 +107,8 @@ class KeyedVectors(VectorTable):
         query, others = _unit(self._mean([(word_or_vector, 1.0)])), listed(other_words or ())
         if others:
             ids = np.array([self.get_index(key) for key in others])
+            for key in others:
+                self._finite(key)
             return 1 - exact_scores(self._vectors, ids, query[None]).astype(self.norms.dtype)
         return 1 - self._cosines(query)
 
@@ -151,9 +164,9 @@ class KeyedVectors(VectorTable):
         if len(known) < len(words):
             warnings.warn(f"passed over, for want of vectors: {[w for w in words if w not in self]}", stacklevel=2)
         if not known:
-            raise ValueError(f"none of {words} has a vector")
+            raise ValueError(f"none of {short(words)} has a vector")
         mean = _unit(self._mean([(word, 1.0) for word in known]))
-        scores = [round(float(_unit(self.get_vector(word).astype(np.float64)) @ mean), 12) for word in known]
+        scores = [round(float(_unit(self._finite(word)) @ mean), 12) for word in known]
         return min(zip(scores, known))[1]
 
     def closer_than(self, key1: Any, key2: Any) -> list[Key]:
