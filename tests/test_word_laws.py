@@ -194,3 +194,21 @@ def test_vectors_that_are_saved_alone_are_read_as_they_were(model, tmp_path):
         asked = [*table.index_to_key, *(["riverside", "watery"] if model is FastText else [])]
         assert other.index_to_key == table.index_to_key and np.array_equal(other[asked], table[asked])
         assert {*vars(other)} == {*vars(table)} and {*other.expandos} == {*table.expandos}
+
+
+# -- what is assigned --------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("model", MODELS)
+def test_what_is_assigned_counts_and_is_saved_or_is_refused(model, tmp_path):
+    one = small(model)
+    for name in ("learning_rate", "vectors_lockf", "syn1neg", "batch_words"):
+        for x in (one, *tables(one)):
+            with pytest.raises(AttributeError, match=f"no '{name}' that could be set"):
+                setattr(x, name, 0)
+    for name, value in vars(one.settings).items():
+        if type(value) is int and name not in ("vector_size", "min_n", "max_n", "bucket", "hs", "dm_concat"):
+            other = 1 - value if value in (0, 1) and name not in ("seed", "min_count") else value + 1
+            setattr(one, name, other)
+            assert getattr(one, name) == other and getattr(one.network.settings, name) == other
+    one.save(tmp_path / "model")
+    assert model.load(tmp_path / "model").settings == one.settings

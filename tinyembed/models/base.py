@@ -15,7 +15,7 @@ from ..data import checked_sentences
 from ..files import FormatError, check_tree, found_in, short
 from ..text import LineSentences, Vocabulary
 from ..train import History, check_states, load_checkpoint, save_checkpoint
-from ..vectors import KeyedVectors
+from ..vectors import KeyedVectors, refuse_unless_declared
 from .settings import Settings
 
 SIZES = ("vector_size", "min_n", "max_n", "bucket")  # settings that decide how many rows there are, and how wide
@@ -64,6 +64,10 @@ class TextModel:
     settings: Any
     network: Any
     optimizer: Any
+    rng: np.random.Generator
+    vocabulary: Vocabulary
+    history: History
+    wv: Any
     word_rows: Array  # (V,): where in the network's table of vectors each word has its own row
     keyed: type[KeyedVectors] = KeyedVectors  # the class of `wv`
 
@@ -90,6 +94,7 @@ class TextModel:
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not self._is_setting(name):
+            refuse_unless_declared(self, name)
             super().__setattr__(name, value)
             return
         if name in SIZES and self.network is not None and value != getattr(self.settings, name):

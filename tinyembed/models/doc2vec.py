@@ -122,10 +122,12 @@ class Doc2Vec(Word2Vec):
     settings_class = Doc2VecSettings
     ROWS: ClassVar = [[(str, int)]]  # the tags of each document
     sg = 0  # an example is a word
+    tags: list[list[str | int]]  # of each document
+    dv: KeyedVectors
 
     @shows(Doc2VecSettings)
     def __init__(self, documents: Any = None, corpus_file: Any = None, *settings: Any, **named: Any) -> None:
-        self.tags: list[list[str | int]] = []  # of each document
+        self.tags = []
         TextModel.__init__(self, Doc2VecSettings(*settings, **named), documents, corpus_file)
 
     @all_or_nothing

@@ -131,6 +131,8 @@ class FastText(Word2Vec):
     ROWS: ClassVar = [np.dtype(np.int64)]  # word_rows, buckets, bucket_rows
     keyed = SubwordVectors
     wv: SubwordVectors
+    buckets: Array
+    bucket_rows: Array
 
     @shows(FastTextSettings)
     def __init__(self, sentences: Any = None, corpus_file: Any = None, *, held_out: Any = None, **named: Any) -> None:

@@ -14,7 +14,7 @@ from .retrieval import evaluate_retrieval, fuse_ranks, retrieval_scores
 from .search import nearest, row_norms
 from .semantic import semantic_search
 from .spelling import UnknownKey
-from .table import listed
+from .table import listed, refuse_unless_declared
 from .tsne import neighbourhoods, tsne
 
 __all__ = ["Compared", "Correlation", "FrequentLinks", "ItemCosine", "ItemMean", "KeyedVectors", "LinkRanks",
@@ -22,4 +22,4 @@ __all__ = ["Compared", "Correlation", "FrequentLinks", "ItemCosine", "ItemMean",
            "evaluate_classifier", "evaluate_clusters", "evaluate_links", "evaluate_recommendations",
            "evaluate_retrieval", "evaluate_word_analogies", "evaluate_word_pairs", "fuse_ranks", "kmeans",
            "link_ranks", "listed", "nearest", "neighbourhoods", "node_key", "pca", "pearson", "rank_scores",
-           "retrieval_scores", "row_norms", "semantic_search", "spearman", "tsne"]
+           "refuse_unless_declared", "retrieval_scores", "row_norms", "semantic_search", "spearman", "tsne"]

@@ -25,6 +25,10 @@ T = TypeVar("T", bound="VectorTable")
 class VectorTable:
     """Vectors (V, D) by key: the half of KeyedVectors that does not compare them; see there."""
 
+    index_to_key: list[Key]
+    key_to_index: dict[Key, int]
+    vector_size: int
+    expandos: dict[str, Array]  # gensim's word: more to be known of each key, such as "count" (V,)
     FIELDS: ClassVar[dict[str, Any]] = {}  # what a subclass keeps beside these in its file: attribute -> form
 
     def __init__(self, vector_size: int | None = None, *, keys: Iterable[Key] = (), vectors: Any = None,
@@ -34,11 +38,15 @@ class VectorTable:
                 raise ValueError(f"vector_size must be at least 1, or vectors be given, got {vector_size}")
             vectors = np.zeros((0, vector_size), dtype)
         table = _table(vectors)
-        self.index_to_key: list[Key] = _checked_keys(keys)
-        self.key_to_index: dict[Key, int] = {key: i for i, key in enumerate(self.index_to_key)}
+        self.index_to_key = _checked_keys(keys)
+        self.key_to_index = {key: i for i, key in enumerate(self.index_to_key)}
         self.vector_size = table.shape[-1] if vector_size is None else vector_size
-        self.expandos: dict[str, Array] = {}  # gensim's word: more to be known of each key, such as "count" (V,)
+        self.expandos = {}
         self.vectors = table
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        refuse_unless_declared(self, name)
+        super().__setattr__(name, value)
 
     @property
     def vectors(self) -> Array:
@@ -229,6 +237,14 @@ class VectorTable:
         keys, vectors = read_word2vec(fname, binary=binary, header=not no_header, limit=limit, dtype=datatype,
                                       errors=unicode_errors)
         return cls(keys=keys, vectors=vectors)
+
+
+def refuse_unless_declared(x: Any, name: str) -> None:
+    """AttributeError for a public attribute that no class of x speaks of: assigned, it would change nothing."""
+    if not name.startswith("_") and not hasattr(type(x), name) and not any(
+            name in getattr(cls, "__annotations__", {}) for cls in type(x).__mro__):
+        raise AttributeError(f"a {type(x).__name__} has no {name!r} that could be set: it would change nothing. (A "
+                             f"subclass that keeps something there declares it: {name}: Any)")
 
 
 def _table(vectors: Any) -> Array:
