@@ -230,3 +230,9 @@ def test_folds_and_groups_that_are_none():
     for k in (0, 3):
         with pytest.raises(ValueError, match="groups"):
             kmeans(np.eye(2), k)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_groups_of_what_is_no_number_are_refused(bad):
+    with pytest.raises(ValueError, match="line 2 is none"):
+        kmeans(np.array([[0.0], [1.0], [bad]]), 2)

@@ -229,6 +229,24 @@ def test_scores_of_any_size_can_be_drawn_from():
     assert {int(draw_next(logits, 1.0, None, top_p, rng(i))[0]) for i in range(30) for top_p in (None, 0.9)} == {0, 3}
 
 
+@given(bad=st.sampled_from(["nan", "inf", "all -inf"]), line=st.integers(0, 2), temperature=st.sampled_from([0, 1.0]),
+       cut=st.sampled_from([{}, {"top_k": 2}, {"top_p": 0.5}]))
+def test_nothing_is_drawn_from_what_is_no_number(bad, line, temperature, cut):
+    logits = rng().normal(size=(3, 5))
+    logits[line, slice(None) if bad == "all -inf" else 3] = -np.inf if bad == "all -inf" else float(bad)
+    with pytest.raises(FloatingPointError, match=f"line {line} of the batch"):
+        draw_next(logits, temperature, cut.get("top_k"), cut.get("top_p"), rng())
+
+
+@every_model
+def test_a_model_of_nans_says_nothing(name):
+    model = MODELS[name]()
+    for p in model.parameters():
+        p.data = np.full(p.shape, np.nan)
+    with pytest.raises(FloatingPointError):
+        model.generate([1, 2], 3)
+
+
 # ---------------------------------------------------------------------------------------------------------- the rest
 
 

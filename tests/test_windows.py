@@ -86,3 +86,12 @@ def test_sentences_are_encoded_in_chunks_and_unknown_words_close_up(texts, size)
         for text in (SentenceIds(texts, index), SentenceIds(dict(enumerate(texts)).values(), index)):
             for _ in range(2):
                 assert [(int(i), int(n)) for ids, numbers in text for i, n in zip(ids, numbers)] == expected
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -1.0])
+def test_nothing_is_drawn_by_weights_that_are_no_numbers(bad):
+    text, ones = [(np.array([0, 1]), np.array([0, 0]))], np.ones(2)
+    for keep, noise, name in ((np.array([bad, 1]), ones, "keep"), (ones, np.array([1, bad]), "noise"),
+                              (ones, 0 * ones, "noise")):
+        with pytest.raises(ValueError, match=f"{name} is a"):
+            WindowBatches(text, 2, keep, noise)

@@ -126,6 +126,10 @@ class WindowBatches:
                  per_word: bool = False, lone: bool = False, rng: np.random.Generator | None = None) -> None:
         if blocks % group:
             raise ValueError(f"blocks {blocks} are no multiple of the {group} that share negatives")
+        if not (np.isfinite(noise).all() and np.min(noise, initial=0) >= 0 and np.any(noise)):
+            raise ValueError("noise is a weight for each word, finite, 0 or more, and above 0 for one at least")
+        if not (np.min(keep, initial=0) >= 0 and np.max(keep, initial=0) <= 1):  # NaN is neither
+            raise ValueError("keep is a probability for each word, in 0 … 1")
         self.text: Any = text
         self.window, self.keep, self.negatives, self.group = window, keep, negatives, group
         self.blocks, self.shrink, self.per_word, self.lone = blocks, shrink, per_word, lone

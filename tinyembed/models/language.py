@@ -56,7 +56,8 @@ class LanguageModel(Module):
         stop          an id at which a list ends early; sequences of a batch go on
 
         In eval mode, whatever the model's mode is, without gradient. Prompts longer than block_size are read from their
-        end. Raises ValueError for an empty prompt and settings out of range, IndexError for ids outside the vocabulary.
+        end. Raises ValueError for an empty prompt and settings out of range, IndexError for ids outside the vocabulary,
+        FloatingPointError for scores of NaN or inf, from which nothing can be drawn.
         """
         given = as_ids(ids, self.vocab_size, "the vocabulary")
         if given.ndim not in (1, 2) or not given.shape[-1]:
@@ -106,6 +107,11 @@ def draw_next(logits: Array, temperature: float, top_k: int | None, top_p: float
     >>> [int(draw_next(logits, 1.0, None, 0.6, rng)[0]) for _ in range(6)]
     [1, 0, 0, 0, 1, 1]
     """
+    best = logits.max(-1)
+    if not np.isfinite(best).all():
+        b = int(np.flatnonzero(~np.isfinite(best))[0])
+        raise FloatingPointError(f"no token can be drawn for line {b} of the batch: its largest score is {best[b]}; the "
+                                 "model's parameters may have left the numbers (te.nn.Module.named_parameters)")
     if temperature == 0:
         return np.argmax(logits, -1)
     B, V = logits.shape

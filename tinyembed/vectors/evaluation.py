@@ -102,6 +102,8 @@ def kmeans(vectors: Array, k: int, *, seed: int = 1, restarts: int = 10) -> tupl
     X = np.asarray(vectors, np.float64)
     if X.ndim != 2 or not 1 <= k <= len(X):
         raise ValueError(f"k-means takes vectors (N, D) and 1 … N groups, got {X.shape} and {k}")
+    if not np.isfinite(X).all():
+        raise ValueError(f"k-means takes finite vectors; line {int(np.flatnonzero(~np.isfinite(X).all(1))[0])} is none")
     rng = np.random.default_rng(seed)
     best, least = (np.zeros(0, int), X[:0]), np.inf
     for _ in range(restarts):
