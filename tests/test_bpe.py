@@ -206,6 +206,23 @@ def test_results_recorded_from_tokenizers():
     assert [ours.encode(text) for text in recorded.TEXTS] == ids
 
 
+@given(st.integers(0, 319), st.booleans(), st.booleans(), st.text(max_size=9) | st.sampled_from([" the", "é你", "low lower"]))
+def test_a_piece_that_is_an_added_token_too_is_still_the_bytes_of_text(id, special, ignore, text):
+    plain = SMALL["gpt2"]
+    token = plain.tokens[id]
+    added = ByteLevelBPE(plain.tokens, plain.merges, [token] * special, added=[token] * (not special),
+                         ignore_merges=ignore)
+    ids = plain.encode(text)
+    assert added.decode(ids) == plain.decode(ids) == text
+    assert added.decode([id]) == plain.decode([id])
+
+
+def test_an_added_token_that_no_word_has_as_a_piece_is_text():
+    plain = SMALL["gpt2"]
+    for token in ("<é>", "Ġ<x>", "你", "<|x|>"):
+        assert ByteLevelBPE([*plain.tokens, token], plain.merges, added=[token]).decode([len(plain)]) == token
+
+
 # -- bad input -------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize(("make", "error", "message"), [

@@ -92,6 +92,8 @@ class ByteLevelBPE(Tokenizer):
         self._find = compiled(pattern).findall if pattern is not None else lambda text: [text]
         self.merges = list(merges)
         self._merge = merges_of(self.merges, self.index)
+        pieces = {*_alphabet(suffix), *(a + b for a, b in self.merges if a + b in self.added)}
+        self._plain = set() if ignore_merges else set(self.added) - pieces
         self._byte_ids = [self.index[c] for c in BYTE_CHARACTERS]
         self._last_ids = [self.index[c + suffix] for c in BYTE_CHARACTERS]
         self._words = KeptIds(self._word_ids)
@@ -181,7 +183,8 @@ class ByteLevelBPE(Tokenizer):
         return text.replace(self.suffix, " ").strip() if self.suffix else text
 
     def _token_bytes(self, token: str) -> bytes:
-        """Its bytes by GPT-2's table; those of UTF-8 for an added token, and for one with a character beyond it."""
-        plain = token in self.added or any(ord(c) not in _BYTE for c in token)
+        """Its bytes by GPT-2's table; those of UTF-8 for a token with a character beyond it, and for an added one that
+        no word has as a piece."""
+        plain = token in self._plain or any(ord(c) not in _BYTE for c in token)
         self._bytes[token] = data = token.encode() if plain else bytes(map(_BYTE.__getitem__, map(ord, token)))
         return data
