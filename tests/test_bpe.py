@@ -206,7 +206,8 @@ def test_results_recorded_from_tokenizers():
     assert [ours.encode(text) for text in recorded.TEXTS] == ids
 
 
-@given(st.integers(0, 319), st.booleans(), st.booleans(), st.text(max_size=9) | st.sampled_from([" the", "é你", "low lower"]))
+@given(st.integers(0, 319), st.booleans(), st.booleans(),
+       st.text(max_size=9) | st.sampled_from([" the", "é你", "low lower"]))
 def test_a_piece_that_is_an_added_token_too_is_still_the_bytes_of_text(id, special, ignore, text):
     plain = SMALL["gpt2"]
     token = plain.tokens[id]

@@ -247,6 +247,53 @@ def test_a_model_of_nans_says_nothing(name):
         model.generate([1, 2], 3)
 
 
+# ------------------------------------------------------------------------------------------------- more tokens to say
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "Bigram"])
+def test_a_model_that_grows_says_the_same_of_the_old_tokens_and_learns_the_new(name):
+    model, ids = made(name), rng().integers(V, size=(2, 5))
+    with pytest.raises(ValueError, match="at least one row"):
+        model.grow(0)
+    optimizer = Adam(model.parameters(), lr=0.01)
+    model.train().loss(ids, ids).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    stepped = model.eval()(ids).data
+    assert model.grow(2, rng=rng(5)) is model and model.vocab_size == V + 2
+    np.testing.assert_allclose(model(ids).data[..., :V], stepped, rtol=1e-5, atol=1e-5)
+    new = np.array([[V, V + 1, 0]])
+    losses = []
+    for _ in range(3):
+        loss = model.loss(new, new)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    with te.no_grad():
+        assert model.advance(new, None)[0].shape == (1, V + 2)
+    again = MODELS[name]().grow(2)
+    again.load_state_dict(model.state_dict())
+    assert np.array_equal(again.eval()(new).data, model.eval()(new).data)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_gpt_that_has_grown_is_saved_and_loaded(tied, tmp_path):
+    model, ids = gpt(tied=tied), [[V + 1, 3]]
+    if tied:
+        model.token.grow(2)  # the head is the table
+    else:
+        model.grow(2)
+    te.models.save_gpt(tmp_path, model)
+    assert model.config.vocab_size == V + 2
+    np.testing.assert_allclose(te.models.load_gpt(tmp_path)(ids).data, model.eval()(ids).data, rtol=1e-5, atol=1e-6)
+    if not tied:
+        model.token.grow(1)
+        with pytest.raises(ValueError, match=r"rows and the head 13: grow both by model.grow"):
+            te.models.save_gpt(tmp_path, model)
+
+
 # ---------------------------------------------------------------------------------------------------------- the rest
 
 

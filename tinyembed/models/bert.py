@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,17 @@ class BERT(Module):
         for block in self.blocks:
             states.append(block(states[-1], padding=mask))
         return states
+
+    def grow(self, k: int, *, std: float = 0.02, rng: np.random.Generator | None = None) -> BERT:
+        """Add k tokens to the vocabulary: rows N(0, std^2) of the table, and of the head; returns the model.
+
+        >>> BERT(BERTConfig(100, 16, 2, 2, 32)).grow(3).logits([[2, 102]]).shape
+        (1, 2, 103)
+        """
+        self.embed.token.grow(k, std=std, rng=rng)
+        self.bias.grow(np.zeros(k))
+        self.config = replace(self.config, vocab_size=self.config.vocab_size + k)
+        return self
 
     def logits(self, ids: Any, segments: Any = None, mask: Any = None) -> Tensor:
         """A score for each token of the vocabulary at each place: (B, T, V)"""

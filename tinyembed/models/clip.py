@@ -61,7 +61,7 @@ class CLIPText(Module):
         self.norm = LayerNorm(D, c.layer_norm_eps, dtype=dtype)
 
     def forward(self, ids: Any, mask: Any = None) -> Tensor:
-        ids = as_ids(ids, self.config.vocab_size, "the vocabulary")
+        ids = as_ids(ids, self.token.num_embeddings, "the vocabulary")
         return self.hidden_states(ids)[-1][np.arange(len(ids)), self._ends(ids, mask)]
 
     def hidden_states(self, ids: Any, mask: Any = None) -> list[Tensor]:

@@ -20,7 +20,7 @@ from ..nn import (
     TransformerBlock,
 )
 from ..ops import linear, sampled_softmax
-from .language import LanguageModel
+from .language import TokenModel
 
 POSITIONS = ("learned", "rotary", "alibi")
 
@@ -56,7 +56,7 @@ class GPTConfig:
     sampled: int = 0
 
 
-class GPT(LanguageModel):
+class GPT(TokenModel):
     """Token + position rows -> blocks -> LayerNorm -> logits.
 
         ids (B, T), T <= block_size -> logits (B, T, V); position t sees ids 0 … t
@@ -78,7 +78,7 @@ class GPT(LanguageModel):
             raise ValueError(f"sizes of a GPT are positive: {c}")
         if c.position not in POSITIONS:
             raise ValueError(f"position is one of {', '.join(POSITIONS)}, not {c.position!r}")
-        self.config, self.vocab_size, self.block_size, D = c, c.vocab_size, c.block_size, c.n_embd
+        self.config, self.block_size, D = c, c.block_size, c.n_embd
         self.token = Embedding(c.vocab_size, D, std=c.token_std, rng=rng, dtype=dtype)
         learned, position = c.position == "learned", None
         self.position = LearnedPositionalEmbedding(c.block_size, D, rng=rng, dtype=dtype) if learned else None
@@ -91,6 +91,19 @@ class GPT(LanguageModel):
         self.norm = LayerNorm(D, dtype=dtype)
         self.head = None if c.tied else Linear(D, c.vocab_size, bias=False, rng=rng, dtype=dtype)
         self._start(rng)
+
+    _config: GPTConfig
+
+    @property
+    def config(self) -> GPTConfig:
+        """The settings; vocab_size is as many as the token table has rows."""
+        if self._config.vocab_size != self.vocab_size:
+            self._config = replace(self._config, vocab_size=self.vocab_size)
+        return self._config
+
+    @config.setter
+    def config(self, config: GPTConfig) -> None:
+        self._config = config
 
     def _start(self, rng: np.random.Generator) -> None:
         """N(0, std^2) for the matrices; the two that end in the residual stream of each block are smaller."""

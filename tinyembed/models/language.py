@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Tensor, as_ids, no_grad
-from ..nn import Module
+from ..core import Array, Tensor, as_ids, fresh_rng, no_grad
+from ..nn import Embedding, Module
 from ..ops import cross_entropy
 from ..train import evaluate
 
@@ -88,6 +88,36 @@ class LanguageModel(Module):
         return evaluate(self, batches) / math.log(2) / bytes_per_token
 
 
+class TokenModel(LanguageModel):
+    """Base of the language models that have a table `token` of rows; and, if they are not tied, a `head`.
+
+    How many tokens there are is what the table says: it is kept nowhere else, and `grow` keeps the head in step.
+    """
+
+    token: Embedding
+    head: Any  # a Linear, or None
+    direct: Any = None  # straight from the rows to the scores, where a model has that
+
+    @property
+    def vocab_size(self) -> int:  # type: ignore[override]
+        return self.token.num_embeddings
+
+    def grow(self, k: int, *, std: float | None = None, rng: np.random.Generator | None = None) -> Any:
+        """Add k tokens to the vocabulary: rows of the table, and of the heads, N(0, std^2) (None: as those that are
+        there are spread); returns the model. What it says of the old tokens stays; optimisers carry on.
+
+        >>> from tinyembed.models import LSTMModel
+        >>> model = LSTMModel(50, embed_dim=8).grow(2)
+        >>> model.vocab_size, model([[1, 51]]).shape
+        (52, (1, 2, 52))
+        """
+        rng = fresh_rng() if rng is None else rng
+        for part in (self.token, self.head, self.direct):  # the table first: it refuses what cannot be
+            if part is not None:
+                part.grow(k, std=float(part.weight.data.std()) if std is None else std, rng=rng)
+        return self
+
+
 def check_sampling(temperature: float, top_k: int | None, top_p: float | None) -> None:
     """ValueError for settings from which nothing can be drawn."""
     if not 0 <= temperature < math.inf:
@@ -110,8 +140,8 @@ def draw_next(logits: Array, temperature: float, top_k: int | None, top_p: float
     best = logits.max(-1)
     if not np.isfinite(best).all():
         b = int(np.flatnonzero(~np.isfinite(best))[0])
-        raise FloatingPointError(f"no token can be drawn for line {b} of the batch: its largest score is {best[b]}; the "
-                                 "model's parameters may have left the numbers (te.nn.Module.named_parameters)")
+        raise FloatingPointError(f"no token can be drawn for line {b} of the batch: its largest score is {best[b]}; "
+                                 "the model's parameters may have left the numbers (te.nn.Module.named_parameters)")
     if temperature == 0:
         return np.argmax(logits, -1)
     B, V = logits.shape

@@ -9,10 +9,10 @@ import numpy as np
 from ..core import Array, Tensor, fresh_rng
 from ..nn import LSTM, Dropout, Embedding, Linear
 from ..ops import linear
-from .language import LanguageModel
+from .language import TokenModel
 
 
-class LSTMModel(LanguageModel):
+class LSTMModel(TokenModel):
     """Token rows, LSTM layers, a score for each token.
 
         ids (B, T) -> logits (B, T, V)
@@ -32,7 +32,6 @@ class LSTMModel(LanguageModel):
         rng, hidden = fresh_rng() if rng is None else rng, embed_dim if hidden is None else hidden
         if tied and hidden != embed_dim:
             raise ValueError(f"a tied head needs states as wide as the rows, {embed_dim}, not {hidden}: tied=False")
-        self.vocab_size = vocab_size
         self.token = Embedding(vocab_size, embed_dim, std=0.1, rng=rng)
         self.drop = Dropout(dropout, rng=rng)
         self.lstm = LSTM(embed_dim, hidden, num_layers, dropout=dropout, rng=rng)

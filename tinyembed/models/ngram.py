@@ -9,7 +9,7 @@ import numpy as np
 from ..core import Tensor, fresh_rng
 from ..nn import Embedding, Linear
 from ..ops import concatenate, pad, tanh
-from .language import LanguageModel
+from .language import LanguageModel, TokenModel
 
 
 class Bigram(LanguageModel):
@@ -32,7 +32,7 @@ class Bigram(LanguageModel):
         return self.table(ids)
 
 
-class NeuralNGram(LanguageModel):
+class NeuralNGram(TokenModel):
     """The rows of the last `context` tokens side by side, a hidden layer, a score for each token.
 
         x_t = [W[ids[t - context + 1]] … W[ids[t]]], zeros before the first;  logits_t = U tanh(H x_t + d) + A x_t + b
@@ -52,7 +52,7 @@ class NeuralNGram(LanguageModel):
         if context < 1:
             raise ValueError(f"the model looks at one token at least, not {context}")
         rng = fresh_rng() if rng is None else rng
-        self.vocab_size, self.block_size = vocab_size, context
+        self.block_size = context
         self.token = Embedding(vocab_size, embed_dim, std=0.1, rng=rng)
         self.mix = Linear(context * embed_dim, hidden, rng=rng)
         self.head = Linear(hidden, vocab_size, rng=rng)

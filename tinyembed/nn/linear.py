@@ -34,5 +34,20 @@ class Linear(Module):
             raise ValueError(f"{self._title()} takes x (…, {self.in_features}), got {shape_of(x)}")
         return linear(x, self.weight, self.bias)
 
+    def grow(self, k: int, *, std: float = 1.0, rng: np.random.Generator | None = None) -> Any:
+        """Add k outputs, with rows N(0, std^2) and bias 0; returns the module. As `Embedding.grow`, for the head.
+
+        >>> Linear(3, 2).grow(2)(Tensor([[1.0, 2.0, 3.0]])).shape
+        (1, 4)
+        """
+        if k < 1:
+            raise ValueError(f"a layer grows by at least one output, not {k}")
+        rng = fresh_rng() if rng is None else rng
+        self.weight.grow(rng.standard_normal((k, self.in_features)) * std)
+        if self.bias is not None:
+            self.bias.grow(np.zeros(k))
+        self.out_features += k
+        return self
+
     def extra_repr(self) -> str:
         return f"{self.in_features} -> {self.out_features}" + ", no bias" * (self.bias is None)

@@ -65,6 +65,9 @@ def save_gpt(folder: str | os.PathLike[str], model: GPT) -> None:
     c = model.config
     if c.position != "learned" or c.gated or not c.bias:
         raise ValueError("GPT-2 has learned positions, biases and no gates: this model is for te.train.save_checkpoint")
+    if model.head is not None and model.head.out_features != c.vocab_size:
+        raise ValueError(f"the token table has {c.vocab_size} rows and the head {model.head.out_features}: grow both "
+                         "by model.grow(k)")
     tensors = {}
     for name, p in model.named_parameters():
         theirs = renamed(name, GPT_NAMES, "h")
