@@ -5,6 +5,9 @@ for any word: a misspelt one should be near the right one's, an unknown one near
 held out: the text that both learn from lacks it. Half of the words that the network is shown may be misspelt, which
 FastText is never told about.
 
+With the 3,460 words of one Python's documentation it stays behind FastText: of 100 misspelt words 56 have the right one
+among the ten nearest, of FastText's 78. By edit distance it is all of them; that, however, knows nothing of meaning.
+
     python examples/characters.py                     the Python documentation on this computer, about a minute
     python examples/characters.py --text my_book.txt  your own text
 """
