@@ -525,6 +525,17 @@ def slope(f, x):
     return x.grad.tolist()
 
 
+def test_what_only_pytorch_means_is_refused():
+    """Names of PyTorch's that mean another thing here, where the call shows which is meant."""
+    x, logits = te.Tensor(np.arange(6.0).reshape(2, 3)), te.Tensor(np.ones((3, 3)))
+    for mask in (True, False, np.bool_(True), 1):
+        with pytest.raises(TypeError, match="dropout's mask"):
+            ops.dropout(x, 0.5, mask)
+    for weight in (np.ones(3), [1.0, 1.0, 1.0], 0.5):
+        with pytest.raises(TypeError, match="ignore_index is one class"):
+            ops.cross_entropy(logits, np.array([0, 1, 2]), weight)
+
+
 def test_ties_split_evenly():
     assert slope(lambda x: x.max(), [3, 1, 3, 3, 0]) == pytest.approx([1 / 3, 0, 1 / 3, 1 / 3, 0])
     assert slope(lambda x: x.min(0), [[1, 1], [1, 2]]) == [[0.5, 1], [0.5, 0]]

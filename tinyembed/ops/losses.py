@@ -34,6 +34,9 @@ def cross_entropy(logits: Array, targets: Array, ignore_index: int = -100, label
     ignore_index count neither in the loss nor in n; if that leaves none, the mean is 0 with gradient 0 (PyTorch: NaN).
     Logits of -inf are classes that cannot be. Errors: a target outside 0 … V-1, shapes that do not fit.
     """
+    if not isinstance(ignore_index, (int, np.integer)):
+        raise TypeError(f"ignore_index is one class, not {type(ignore_index).__name__}; weights of classes multiply "
+                        'the losses of reduction="none"')
     targets = as_integers(targets)
     if logits.ndim == 0 or targets.shape != logits.shape[:-1]:
         raise ValueError(f"it needs logits (…, V) and a target each (…), not {logits.shape} and {targets.shape}")

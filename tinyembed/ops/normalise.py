@@ -189,6 +189,9 @@ def dropout(x: Array, p: float = 0.5, mask: Any = None, rng: np.random.Generator
         raise ValueError(f"the dropout probability is in 0 … 1 (exclusive), not {p}")
     if (mask is None) == (rng is None):
         raise ValueError("dropout takes a mask or a generator, one of the two")
+    if mask is not None and np.ndim(mask) == 0 and np.ndim(x):
+        raise TypeError(f"dropout's mask has an entry for each of x, and is not {mask}; whether to train is the "
+                        "layer's matter: nn.Dropout(p).train() and .eval()")
     x = floats(x)
     keep = np.asarray(mask, bool) if rng is None else rng.random(x.shape, np.float32) >= p
     scale = keep * x.dtype.type(1 / (1 - p))
