@@ -5,7 +5,7 @@ Of some facts that are held out the tail is asked for among all modules, classes
 rank does a model have it, and would it have been enough to name what is most frequent? The picture has the answers, and
 shows what TransE means by a relation: arrows of one direction and length. Where they are not, it does badly.
 
-    python examples/relations.py                      all four, one of them by two losses, in about a minute;
+    python examples/relations.py                      all four, one by two losses, in a minute and a half;
                                                       draws relations.png
     python examples/relations.py --models TransE --epochs 40
     python examples/relations.py --ask "json.decoder.JSONDecoder" "inherits from"

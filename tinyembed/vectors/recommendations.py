@@ -105,7 +105,8 @@ class ItemCosine:
 class ItemMean:
     """Scores from vectors of items (I, D), such as ItemToVec's: a user is the mean of what the user has, each vector
     divided by its length, and the score of an item is its cosine with that. It is what `KeyedVectors.most_similar` says
-    of several keys. A user that has nothing, and an item whose vector is zero, have scores of 0.
+    of several keys. A user that has nothing, and an item whose vector is zero, have scores of 0. How popular an item is
+    does not count here, so that `Popularity` may name more of what users want.
 
     >>> ItemMean([[2, 0], [0, 1], [3, 3]], [[0, 0], [1, 0], [1, 1]]).scores([0, 1]).round(3).tolist()
     [[1.0, 0.0, 0.707], [0.707, 0.707, 1.0]]
