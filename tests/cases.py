@@ -233,6 +233,10 @@ reduction("max", max, Draw.spaced, low=1)
 reduction("min", min, Draw.spaced, low=1)
 reduction("logsumexp", lambda line: math.log(math.fsum(map(math.exp, line))), low=1)
 reduction("prod", math.prod, axes=lambda d, ndim: d.pick(None, d.axis(ndim)) if ndim else None)
+case("norm", lambda d: call(x := d.nonzero(d.shape(low=1)), axis=d.axes(x.ndim), keepdims=d.pick(False, True)),
+     along(lambda line: math.hypot(*line)))
+case("norm(ord)", lambda d: call(x := d.nonzero(d.shape(1, low=1)), 2, d.axis(x.ndim)),
+     lambda x, ord, axis: np.sqrt((x * x).sum(axis)))
 case("var", lambda d: call(x := d.normal(d.shape(1, low=2)), d.pick(None, d.axis(x.ndim), (0, -1)[:x.ndim]),
                            ddof=d.pick(0, 1), keepdims=d.pick(False, True)), along(variance))
 case("std", lambda d: call(x := d.spaced(d.shape(1, low=2)), d.pick(None, d.axis(x.ndim), (0, -1)[:x.ndim]),
@@ -330,7 +334,7 @@ def matmul(x, y):
 
 
 FORMULAS = ("ij,jk->ik", "bik,bjk->bij", "i,i->", "ij,i->", "i,j->ij", "ij,kl->jk", "i j, j i -> j",
-            "bhqd,bhkd->bhqk")
+            "bhqd,bhkd->bhqk", "ijk->ki", "ij->", "i,ij,j->", "ij,jk,kl->il")
 
 
 def vectors_beside(d: Draw) -> Any:
@@ -348,14 +352,14 @@ def einsummed(d: Draw) -> Any:
     return call(formula, *[d.normal(tuple(side[c] for c in part if c in side)) for part in parts])
 
 
-def einsum(formula, x, y):
+def einsum(formula, *xs):
     left, out = formula.replace(" ", "").split("->")
-    (a, b), letters = left.split(","), sorted(set(left) - {","})
-    side = dict(zip(a + b, x.shape + y.shape))
+    parts, letters = left.split(","), sorted(set(left) - {","})
+    side = {c: n for part, x in zip(parts, xs) for c, n in zip(part, x.shape)}
     z = np.zeros([side[c] for c in out])
     for i in np.ndindex(*[side[c] for c in letters]):
         at = dict(zip(letters, i))
-        z[tuple(at[c] for c in out)] += x[tuple(at[c] for c in a)] * y[tuple(at[c] for c in b)]
+        z[tuple(at[c] for c in out)] += math.prod(x[tuple(at[c] for c in part)] for part, x in zip(parts, xs))
     return z
 
 

@@ -3,9 +3,12 @@
 import contextlib
 import copy
 import gc
+import inspect
 import itertools
+import sys
 import threading
 import tracemalloc
+import warnings
 import weakref
 
 import numpy as np
@@ -15,7 +18,7 @@ from hypothesis import strategies as st
 
 import tinyembed as te
 from tinyembed import Parameter, RowGrad, Tensor, no_grad, ops
-from tinyembed.core.arrays import NUMPY
+from tinyembed.ops.numpy_calls import FUNCTIONS, LOOKS
 
 
 def leaf(values, dtype=np.float64, kind=Tensor):
@@ -608,7 +611,8 @@ def test_protocols():
     x = leaf([[1.0, 2.0], [3.0, 4.0]])
     assert len(x) == 2 and [r.data.tolist() for r in x] == [[1, 2], [3, 4]] and x.size == 4 and x.ndim == 2
     assert float(x[0, 1]) == 2.0 and int(x[1, 1]) == 4 and bool(x[0, 0]) and x.sum().item() == 10
-    assert np.asarray(x).tolist() == x.data.tolist() and np.asarray(x, np.float32).dtype == np.float32
+    bare = x.detach()
+    assert np.asarray(bare).tolist() == x.data.tolist() and np.asarray(bare, np.float32).dtype == np.float32
     assert "tanh" in dir(x) and x.T.shape == (2, 2) and x.reshape(4).shape == x.reshape((4,)).shape == (4,)
     assert x.transpose(1, 0).data.tolist() == x.transpose((1, 0)).data.tolist() == x.T.data.tolist()
     assert hash(x) == hash(x) and len({x, x.detach()}) == 2
@@ -616,8 +620,6 @@ def test_protocols():
         _ = x.no_such_op
     with pytest.raises(TypeError, match="0-d"):
         len(x.sum())
-    with pytest.raises(TypeError):
-        x[0] = 1.0
     twin = copy.deepcopy(x)
     twin.data[0, 0] = 9
     assert x.data[0, 0] == 1 and twin.requires_grad
@@ -628,7 +630,7 @@ def test_numpy_is_read_only():
     with pytest.raises(ValueError, match="read-only"):
         x.numpy()[0] = 3.0
     with pytest.raises(ValueError, match="read-only"):
-        np.asarray(x)[0] = 3.0
+        np.asarray(x.detach())[0] = 3.0
     x.data[0] = 5.0
     assert x.numpy().tolist() == [5, 2]
 
@@ -729,6 +731,7 @@ def test_a_wrong_vjp_is_refused_by_name(register, entries, error, words):
     assert x.grad is None and w.grad is None
 
 
+@pytest.mark.filterwarnings("ignore:spread made float64")
 def test_the_engine_sums_over_broadcast_axes_and_casts(register):
     @register
     def spread(x):
@@ -823,8 +826,10 @@ def lost(x):
     """Ways to leave the graph without a word."""
     y = x * 1.0
     return [lambda: Tensor(y), lambda: Tensor([x, x]), lambda: Tensor([[y], [y]]), lambda: Parameter(y),
-            lambda: np.asarray(y), lambda: np.array([y, y]), lambda: np.linalg.norm(y), lambda: np.dot(x, x),
-            lambda: np.exp(x), lambda: np.median(x), lambda: np.hstack([np.ones(2), x]), lambda: np.tile(x, 2),
+            lambda: np.asarray(y), lambda: np.array([y, y]), lambda: np.asarray(x), lambda: np.array([x, x]),
+            lambda: np.linalg.inv(y), lambda: np.dot(x, x), lambda: np.floor(x), lambda: np.add.reduce(x),
+            lambda: np.add(np.ones(2), x, out=np.ones(2)), lambda: np.exp(x, where=[True, False]), lambda: np.median(x),
+            lambda: np.hstack([np.ones(2), x]), lambda: np.tile(x, 2),
             lambda: np.sum(x, dtype=np.float64), lambda: np.sum(x, 0, np.float64), lambda: np.outer(x, x)]
 
 
@@ -847,7 +852,8 @@ def test_functions_of_numpy_that_are_ops_are_the_ops(recording):
              (np.expand_dims, (x, 1), {}), (np.squeeze, (x,), {}), (np.var, (x, 1), {"ddof": 1}), (np.min, (x, 0), {}),
              (np.std, (x, 1), {}), (np.cumsum, (x, 1), {}), (np.flip, (x, 0), {}), (np.swapaxes, (x, 0, 1), {}),
              (np.pad, (x, 1), {"constant_values": 2.0}), (np.broadcast_to, (x, (2, 2, 3)), {}), (np.prod, (x, 1), {}),
-             (np.einsum, ("ij,kj->ik", x, x), {}), (np.take_along_axis, (x, np.array([[0], [1]]), 1), {})]
+             (np.einsum, ("ij,kj->ik", x, x), {}), (np.linalg.norm, (x, None, 1), {}),
+             (np.take_along_axis, (x, np.array([[0], [1]]), 1), {})]
     bare = lambda v: list(map(bare, v)) if type(v) is list else v.data if isinstance(v, Tensor) else v
     for function, args, options in calls:
         with contextlib.nullcontext() if recording else no_grad():
@@ -855,7 +861,156 @@ def test_functions_of_numpy_that_are_ops_are_the_ops(recording):
         for a, b in zip(*([x] if not isinstance(x, list) else x for x in (ours, theirs))):
             assert isinstance(a, Tensor) and a.requires_grad == recording
             np.testing.assert_allclose(a.data, b)
-    assert {function.__name__ for function, *_ in calls} == set(NUMPY)
+    assert {function.__name__ for function, *_ in calls} == set(FUNCTIONS)
+
+
+EACH_ENTRY = {f.__name__: f for f in vars(np).values() if isinstance(f, np.ufunc) and f.nin <= 2 and f.nout == 1}
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("function", EACH_ENTRY.values(), ids=EACH_ENTRY)
+def test_functions_of_each_entry_go_through_the_engine_or_refuse(function):
+    """NumPy's values, as a tensor: with a gradient, or of booleans, or not at all while one is wanted."""
+    x, a = leaf([[0.5, 0.25], [0.75, 0.5]]), np.array([[0.5, 0.125], [0.25, 1.0]])
+    for args in ((x,),) if function.nin == 1 else ((x, a), (a, x)):
+        try:
+            expected = function(*[v.data if v is x else v for v in args])
+        except TypeError:
+            continue  # of integers, say
+        with no_grad():
+            y = function(*args)
+        assert isinstance(y, Tensor) and not y.requires_grad
+        np.testing.assert_allclose(y.data, expected, rtol=1e-12)
+        try:
+            y = function(*args)
+        except TypeError as refusal:
+            assert "detach" in str(refusal)
+        else:
+            assert y.dtype == bool if function.__name__ in LOOKS else y.requires_grad
+            np.testing.assert_allclose(y.data, expected, rtol=1e-12)
+
+
+def test_looks_at_values():
+    x, a = leaf([[3.0, 1.0], [1.0, 2.0]]), np.array([[3.0, 1.0], [1.0, 2.0]])
+    for name, options in itertools.product(("argmax", "argmin", "any", "all"), ({}, {"axis": 1},
+                                                                               {"axis": 0, "keepdims": True})):
+        y, expected = getattr(x, name)(**options), getattr(np, name)(a, **options)
+        assert isinstance(y, Tensor) and not y.requires_grad and np.array_equal(y.data, expected)
+        assert np.array_equal(getattr(ops, name)(a, **options).data, expected) and y.dtype == expected.dtype
+    assert x.argsort(0).tolist() == np.argsort(a, 0, "stable").tolist() and x.tolist() == a.tolist()
+    low, high = x < 2, x > 2
+    for y, expected in ((~low, ~low.data), (low & high, low.data & high.data), (low | high, low.data | high.data),
+                        (low ^ True, ~low.data),
+                        (low.data & high, low.data & high.data), (True | low, low.data | True)):
+        assert isinstance(y, Tensor) and np.array_equal(y.data, expected)
+    assert bool((low | high | (x == 2)).all()) and not (low & high).any()
+
+
+def test_single_numbers_are_written_rounded_and_counted_with():
+    loss, n = (leaf([1.23456]) * 2.0).sum(), Tensor(2)
+    assert (f"{loss:.3f}", f"{loss:>8.1f}", f"{n:03d}") == ("2.469", "     2.5", "002")
+    assert f"{loss}" == str(loss) and round(loss, 2) == 2.47 and round(loss) == 2 and float(leaf([1.5])) == 1.5
+    assert "abc"[n] == "c" and list(range(n)) == [0, 1] and np.arange(3)[n] == 2
+    assert np.eye(3)[Tensor([1])].shape == (1, 3)
+    for wrong in (lambda: f"{leaf([1.0, 2.0]):.2f}", lambda: round(leaf([1.0, 2.0])), lambda: float(leaf([1.0, 2.0]))):
+        with pytest.raises(ValueError, match="size 1"):
+            wrong()
+    for wrong in (lambda: "abc"[Tensor([1])], lambda: "abc"[leaf(1.0)]):
+        with pytest.raises(TypeError, match="integer"):
+            wrong()
+
+
+def test_a_list_of_axes_is_a_tuple_of_them():
+    x = np.arange(24.0).reshape(2, 3, 4)
+    for name in ("sum", "mean", "var", "std", "max", "min", "logsumexp", "norm", "any", "all", "flip"):
+        f = getattr(ops, name)
+        assert np.array_equal(f(x, axis=[0, -1]).data, f(x, axis=(0, -1)).data)
+        if name != "norm":
+            assert np.array_equal(f(x, [0, -1]).data, f(x, (0, -1)).data)
+    assert ops.squeeze(x[:1], [0]).shape == (3, 4) and ops.expand_dims(x, [0, 1]).shape == (1, 1, 2, 3, 4)
+
+
+@pytest.mark.parametrize("kind", [Tensor, Parameter])
+def test_a_leaf_is_written_into_under_no_grad(kind):
+    w = leaf([[1.0, 2.0], [3.0, 4.0]], kind=kind)
+    y = (w * w).sum()
+    for wrong in (w, w * 2.0, Tensor([1.0])):
+        with pytest.raises(TypeError, match="no_grad"):
+            wrong[0] = 1.0
+    with no_grad():
+        for computed in (w * 2.0, Tensor([1.0])):
+            with pytest.raises(TypeError, match="leaf"):
+                computed[0] = 1.0
+        w[0] = Tensor([5.0, 6.0])
+        w[Tensor([1]), 1] *= 2
+        w[w < 4] = 0
+    assert w.tolist() == [[5, 6], [0, 8]]
+    with pytest.raises(RuntimeError, match="was changed"):
+        y.backward()
+
+
+def test_a_table_whose_rows_lag_is_written_into_as_if_none_did():
+    def trained(sparse):
+        te.seed(0)
+        e = te.nn.Embedding(4, 2, sparse=sparse)
+        adam = te.optim.AdamW(e.parameters(), lr=0.1)
+        for step in range(4):
+            e.zero_grad()
+            (e([0, step % 2]) ** 2).sum().backward()
+            adam.step()
+            with no_grad():
+                if step == 1:
+                    e.weight[1] = 5.0
+                    e.weight *= 0.5
+                    e.weight -= 0.1 * e.weight.grad
+        return e.weight.data
+
+    np.testing.assert_allclose(trained("exact"), trained(False), rtol=1e-6)
+
+
+def test_a_gradient_given_by_hand_has_the_dtype_of_its_leaf():
+    p = leaf(np.ones((2, 2)), np.float32, Parameter)
+    whole = np.array([[1, 2], [3, 4]])
+    for g in (whole, whole > 2, whole.astype(np.float16), whole * 1.0, RowGrad((2, 2), np.array([0, 1]), whole)):
+        p.grad = g
+        assert p.grad.dtype == np.float32 and np.array_equal(np.asarray(p.grad), np.asarray(g))
+    with pytest.raises(ValueError, match="complex"):
+        p.grad = whole * 1j
+    for optimizer in (te.optim.SGD, te.optim.Adam, te.optim.AdamW, te.optim.Adagrad, te.optim.RMSprop):
+        after = []
+        for g in (whole, whole.astype(np.float32)):
+            p.data, p.grad = np.ones((2, 2)), g
+            optimizer([p], lr=0.1).step()
+            after.append(p.data.tobytes())
+        assert after[0] == after[1]
+
+
+def test_float64_beside_a_leaf_of_float32_is_told_of_once(monkeypatch):
+    told = []
+    monkeypatch.setattr(sys.modules["tinyembed.core.primitive"], "_told", told)
+    x, layer = np.ones((2, 3)), te.nn.Linear(3, 2)
+    for make in (lambda: layer(x), lambda: x @ layer.weight.T, lambda: layer.weight * np.ones(3),
+                 lambda: ops.concatenate([layer.weight, x]), lambda: layer.weight * np.arange(3)):
+        with pytest.warns(UserWarning, match=r"float64 of .*float32.*astype\(np.float32\)"):
+            make()
+        make()  # once
+        told.clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        wide = te.nn.Linear(3, 2, dtype=np.float64)
+        wide(x).sum().backward()
+        te.check_gradients(lambda x, w: x @ w, x, np.ones((3, 2)))
+        layer(x.astype(np.float32)) * 2.0 / np.float64(3)
+        layer.weight.astype(np.float64).sum().backward()
+        ops.mse(layer(x.astype(np.float32)), np.ones((2, 2)))
+
+
+def test_help_shows_what_a_user_gives_and_gets():
+    for name, op in te.OPS.items():
+        signature = inspect.signature(op)
+        assert signature.return_annotation == "Tensor", name
+        assert "Array" not in str(signature), name
+    assert str(inspect.signature(ops.tanh)) == "(x: 'Tensor') -> 'Tensor'"
 
 
 def test_a_leaf_is_changed_in_its_place_under_no_grad():

@@ -353,5 +353,3 @@ def test_the_ops_name_what_does_not_fit(kind):
     states = [np.zeros((2, 4))] * (n - 2)
     with pytest.raises(ValueError, match=rf"{kind.lower()}: it needs x \(T, B, D\).*W_ih \({n}H, D\)"):
         op(np.zeros((5, 2, 3)), *states, np.zeros((n * 4, 2)), np.zeros((n * 4, 4)))
-    with pytest.raises(TypeError, match="look ids up in an embedding first"):
-        op(np.zeros((5, 2, 3), int), *states, np.zeros((n * 4, 3)), np.zeros((n * 4, 4)))

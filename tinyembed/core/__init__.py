@@ -1,6 +1,6 @@
 """Floor 0: row gradients, tensors, the backward walk, parameters and their storage, records, ids, randomness."""
 
-from .arrays import floats
+from .arrays import as_axes
 from .blas import products_in_halves
 from .ids import as_ids, as_integers, as_row
 from .machine import CORES, THREADS, blocks, fits_cache, in_halves, keep_freed_memory
@@ -10,13 +10,13 @@ from .primitive import ValueAndVjp, method, primitive
 from .record import Record
 from .rowgrad import CHUNK, Array, RowGrad, norm, sum_dtype, sum_rows, sum_rows_by_id, unique_inverse
 from .seeds import fresh_rng, restore_seed, seed, seed_state
-from .tensor import OPS, Op, Tensor
+from .tensor import METHODS, OPS, Op, Tensor, bare, unwrapped, wrap
 from .version import __version__
 
-__all__ = ["CHUNK", "CORES", "OPS", "THREADS", "Array", "FileReference", "Op", "Parameter", "Record", "RowGrad",
-           "Storage", "Tensor", "ValueAndVjp", "__version__", "as_ids", "as_integers", "as_row", "blocks",
-           "debug_nan", "enable_grad", "fits_cache", "floats", "fresh_rng", "in_halves", "method", "mode", "no_grad",
-           "norm", "primitive", "products_in_halves", "restore_seed", "seed", "seed_state", "sum_dtype", "sum_rows",
-           "sum_rows_by_id", "unique_inverse"]
+__all__ = ["CHUNK", "CORES", "METHODS", "OPS", "THREADS", "Array", "FileReference", "Op", "Parameter", "Record",
+           "RowGrad", "Storage", "Tensor", "ValueAndVjp", "__version__", "as_axes", "as_ids", "as_integers", "as_row",
+           "bare", "blocks", "debug_nan", "enable_grad", "fits_cache", "fresh_rng", "in_halves", "method", "mode",
+           "no_grad", "norm", "primitive", "products_in_halves", "restore_seed", "seed", "seed_state", "sum_dtype",
+           "sum_rows", "sum_rows_by_id", "unique_inverse", "unwrapped", "wrap"]
 
 keep_freed_memory()  # of this process: a setting of the C library's, which `import tinyembed` makes (see the README)

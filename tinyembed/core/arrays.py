@@ -1,14 +1,13 @@
-"""What array a Tensor holds, of Python numbers, of lists, and of the scalars that NumPy makes of 0-d results; what
-arrays an op gets; and which functions of NumPy's are ops."""
+"""What array a Tensor holds, of Python numbers, of lists, and of the scalars that NumPy makes of 0-d results; and what
+arrays an op gets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from .rowgrad import Array
+from .rowgrad import Array, RowGrad
 
 
 def new_array(data: Any) -> Array:
@@ -74,48 +73,19 @@ def beside_arrays(values: list[Any], scalars: list[int]) -> list[Any]:
 
 
 def given(x: Any) -> Any:
-    """An array as an op gets it. Of integers or booleans, an index or a mask, a copy: the vjp keeps it, and it may be
-    filled again for the next batch before that is called."""
-    return x.copy() if type(x) is np.ndarray and x.dtype.kind in "iub" else x
+    """A constant as an op gets it. Of integers or booleans, an index or a mask, a copy: the vjp keeps it, and it may be
+    filled again for the next batch before that is called. Of a RowGrad, the whole of it. A list of Python floats is a
+    float32 array, as in Tensor; other lists (shapes, axes, an index) stay lists."""
+    if type(x) is np.ndarray:
+        return x.copy() if x.dtype.kind in "iub" else x
+    if type(x) in (list, tuple):
+        return new_array(x) if type(first_leaf(x)) is float else type(x)(map(given, x))
+    return x.to_dense() if type(x) is RowGrad else x
 
 
-def floats(x: Any, *others: Any) -> Any:
-    """x for an op of floats: an array of integers or booleans becomes one of the others' floats, or else of those that
-    NumPy makes of it beside float32. All else stays.
-
-    >>> floats(np.array([1], np.uint8)).dtype, floats(np.array([1]), np.zeros(1, np.float32)).dtype
-    (dtype('float32'), dtype('float32'))
-    """
-    if not isinstance(x, np.ndarray) or x.dtype.kind not in "iub":
-        return x
-    dtypes = [y.dtype for y in others if isinstance(y, np.ndarray) and y.dtype.kind == "f"]
-    return x.astype(np.result_type(*dtypes) if dtypes else np.result_type(x, np.float32))
-
-
-# NumPy's functions that are ops here, and how many of their arguments stand in the same places.
-NUMPY = {"broadcast_to": 2, "clip": 3, "concatenate": 2, "cumsum": 2, "einsum": 3, "expand_dims": 2, "flip": 2,
-         "max": 2, "mean": 2, "min": 2, "pad": 2, "prod": 2, "reshape": 2, "split": 3, "squeeze": 2, "stack": 2,
-         "std": 2, "sum": 2, "swapaxes": 3, "take_along_axis": 3, "transpose": 2, "var": 2, "where": 3}
-# Those that look at values or shapes, and from which no gradient could come.
-LOOKS = {"allclose", "argmax", "argmin", "argsort", "array_equal", "array_repr", "array_str", "array2string",
-         "can_cast", "count_nonzero", "empty_like", "full_like", "isclose", "may_share_memory", "ndim", "nonzero",
-         "ones_like", "result_type", "shape", "shares_memory", "size", "zeros_like"}
-
-
-def call_of_numpy(function: Any, args: Any, options: Any, ops: Mapping[str, Callable[..., Any]], bare: Any) -> Any:
-    """What a function of NumPy's gives for tensors: the op of its name; else NumPy's own, for `bare(x, name)` instead
-    of each tensor x, which refuses one whose gradient would be lost."""
-    name = function.__name__
-    if name in NUMPY and function is getattr(np, name):
-        if len(args) > NUMPY[name]:
-            raise TypeError(f"np.{name} of a Tensor is te's op {name}: what follows its first {NUMPY[name]} arguments "
-                            "goes by name")
-        return ops[name](*args, **options)
-
-    def unwrap(x: Any) -> Any:
-        return type(x)(map(unwrap, x)) if type(x) in (list, tuple) else bare(x, f"np.{name}", name in LOOKS)
-
-    return function(*map(unwrap, args), **{key: unwrap(x) for key, x in options.items()})
+def as_axes(axis: Any) -> Any:
+    """An axis, or several as the tuple that NumPy wants."""
+    return tuple(axis) if type(axis) is list else axis
 
 
 def words_for(values: list[Any]) -> str:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 import numpy as np
 
-from .arrays import beside_arrays, first_leaf, given, is_scalar, new_array, plain_number, scalar_array, words_for
+from .arrays import as_axes, beside_arrays, given, is_scalar, plain_number, scalar_array, words_for
 from .modes import check_finite, mode
 from .rowgrad import Array
 from .tensor import METHODS, OPS, Op, Tensor, holds_tensor, unwrapped, wrap
 from .walk import FORWARDS, Node, Vjp
 
 ValueAndVjp = tuple[Any, Vjp]
+WIDE, _told = np.dtype(np.float64), list[str]()  # the op that a process was told of, because it made float64
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
@@ -49,12 +51,18 @@ def primitive(forward: Callable[..., ValueAndVjp] | None = None, *, rows: bool =
     if name in OPS and OPS[name].__module__.startswith("tinyembed.") and run.__module__ != OPS[name].__module__:
         raise ValueError(f"te.OPS has an op {name!r} already, and Tensor's own operators use it; choose another name")
 
+    names = run.__code__.co_varnames[:run.__code__.co_argcount]
+    axis = names.index("axis") if "axis" in names else -1
+    for key, note in [*run.__annotations__.items(), ("return", "Tensor")]:  # what help says that one gives, and gets
+        run.__annotations__[key] = note.replace("Array", "Tensor") if type(note) is str else note
+
     @functools.wraps(run)
     def op(*args: Any, **options: Any) -> Tensor:
         if options:
             if any(isinstance(x, np.ndarray) or holds_tensor(x) for x in options.values()):
                 args, options = _by_position(run, args, options)
-            options = {key: plain_number(x) if isinstance(x, np.generic) else x for key, x in options.items()}
+            options = {key: plain_number(x) if isinstance(x, np.generic) else as_axes(x) if key == "axis" else x
+                       for key, x in options.items()}
         values: list[Any] = []
         parents: list[Any] = []
         scalars: list[int] = []
@@ -68,7 +76,7 @@ def primitive(forward: Callable[..., ValueAndVjp] | None = None, *, rows: bool =
                 else:
                     parents.append(None)
             elif type(x) in (list, tuple):
-                value, parent = _unwrap_list(x)
+                value, parent = _unwrap_list(as_axes(x) if len(values) == axis else x)
                 values.append(value)
                 parents.append(parent)
                 live = live or parent is not None
@@ -91,6 +99,8 @@ def primitive(forward: Callable[..., ValueAndVjp] | None = None, *, rows: bool =
             y = scalar_array(y, values)
         if mode.checking:
             check_finite(y, name, "forward", values)
+        if live and y.dtype is WIDE and not _told:
+            _tell_of_wide(name, parents, values)
         out = wrap(y)
         if live and mode.recording and y.dtype.kind == "f":
             out._live = True
@@ -110,6 +120,15 @@ def method(function: Method) -> Method:
     return function
 
 
+def _tell_of_wide(name: str, parents: list[Any], values: list[Any]) -> None:
+    """Once in a process: a leaf of float32, or its transpose, met what made float64 of it (as targets do of a loss)."""
+    inputs = [x for p in parents for x in (p if type(p) is tuple else (p,)) if x is not None]
+    if name != "astype" and any(x.dtype == np.float32 for x in inputs if getattr(x, "op", "transpose") == "transpose"):
+        _told.append(name)
+        warnings.warn(f"{name} made float64 of {words_for(values)}: so will be all that follows, at half the speed; "
+                      "give it .astype(np.float32), or make all of float64 (said once)", stacklevel=4)
+
+
 def _sees_a_leaf(y: Array, args: Any) -> bool:
     """Whether y is, or is a view of, an array that somebody may write into: a leaf's, or one that was given."""
     base = y if y.base is None else y.base
@@ -122,12 +141,11 @@ def _sees_a_leaf(y: Array, args: Any) -> bool:
 
 
 def _unwrap_list(xs: Any) -> tuple[Any, Any]:
-    """(value, parents) of an argument that is a list or tuple. With tensors in it: arrays, and a tuple of parents.
-    Python floats: a float32 array, as in Tensor. All else (shapes, axes, an index): as it is."""
-    if holds_tensor(xs):
-        parents = tuple((x._node or x) if isinstance(x, Tensor) and x._live else None for x in xs)
-        return type(xs)(map(unwrapped, xs)), parents if any(p is not None for p in parents) else None
-    return (new_array(xs) if type(first_leaf(xs)) is float else type(xs)(map(given, xs))), None
+    """(value, parents) of an argument that is a list or tuple: with tensors in it arrays, and a tuple of parents."""
+    if not holds_tensor(xs):
+        return given(xs), None
+    parents = tuple((x._node or x) if isinstance(x, Tensor) and x._live else None for x in xs)
+    return type(xs)(map(unwrapped, xs)), parents if any(p is not None for p in parents) else None
 
 
 def _by_position(run: Callable[..., Any], args: Any, options: Any) -> tuple[Any, Any]:

@@ -103,6 +103,10 @@ class RowGrad:
         """One that shares no memory with this."""
         return RowGrad(self.shape, self.ids.copy(), self.rows.copy(), self.coalesced)
 
+    def astype(self, dtype: Any) -> RowGrad:
+        """The same rows in another dtype."""
+        return RowGrad(self.shape, self.ids, self.rows.astype(dtype), self.coalesced)
+
     def to_dense(self) -> Array:
         """The (V, D) array."""
         own = self.coalesce()

@@ -9,12 +9,13 @@ what the vjps closed over, and nothing else.
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import numpy as np
 
-from .arrays import call_of_numpy, new_array
+from .arrays import new_array
 from .modes import mode
 from .rowgrad import Array, RowGrad
 from .walk import Node, tick, walk
@@ -33,12 +34,13 @@ class Tensor:
     require a gradient.
 
     `.data` is the array, `.grad` what `backward` accumulated (`ndarray`, `RowGrad` or None). Assigning `.data` makes a
-    copy, and is noticed: a backward through an older graph is refused. Writing into the bare array (`x.data[...] = …`)
-    is for outside a graph; inside one it cannot be seen and gives gradients of neither value.
+    copy, and is noticed: a backward through an older graph is refused. So is `x[3] = 0` within `te.no_grad()`, which
+    writes into a leaf. Writing into the bare array (`x.data[...] = …`) is for outside a graph; inside one it cannot be
+    seen and gives gradients of neither value, and where rows lag (see Parameter) the array is read-only.
 
     Operators and methods follow NumPy; every op in `te.OPS` is a method too (`x.tanh()`, `x.sum(axis=0)`), and NumPy's
-    functions of those names take tensors (`np.concatenate([x, y])`). Other functions of NumPy's, and arrays made of a
-    computed tensor, would lose its gradient, and are refused while one is wanted: `x.detach()` says that none is.
+    functions of those names take tensors (`np.concatenate([x, y])`). Other functions of NumPy's, and arrays made of
+    tensors, would lose a gradient, and are refused while one is wanted: `x.detach()` says that none is.
 
     >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
     >>> y = (x * x).sum()
@@ -50,12 +52,11 @@ class Tensor:
     """
 
     __slots__ = ("__weakref__", "_changed", "_data", "_grad", "_live", "_node", "_reader")
-    __array_ufunc__ = None  # so that `ndarray + Tensor` comes to Tensor.__radd__
 
     _data: Array
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
-        self._data = new_array(_bare(data, "te.Tensor"))
+        self._data = new_array(bare(data, "te.Tensor"))
         self._node: Node | None = None
         self._reader: Any = None  # of a Parameter whose rows are not simply those of _data: who reads them
         self._grad: Any = None
@@ -96,10 +97,11 @@ class Tensor:
     @grad.setter
     def grad(self, g: Any) -> None:
         g = np.asarray(g) if isinstance(g, np.generic) else g
-        if g is not None and not (isinstance(g, (np.ndarray, RowGrad)) and g.shape == self.shape):
+        if g is not None and not (isinstance(g, (np.ndarray, RowGrad)) and g.shape == self.shape
+                                  and np.can_cast(g.dtype, self.dtype, "same_kind")):
             raise ValueError(f"a gradient of a Tensor of shape {self.shape} is an ndarray or RowGrad of that shape, or "
-                             f"None; got {type(g).__name__} {getattr(g, 'shape', '')}")
-        self._grad = g
+                             f"None; got {type(g).__name__} {getattr(g, 'shape', '')} {getattr(g, 'dtype', '')}")
+        self._grad = g if g is None or g.dtype == self.dtype else g.astype(self.dtype)
 
     @property
     def requires_grad(self) -> bool:
@@ -115,20 +117,13 @@ class Tensor:
         self._live = bool(on)
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        return self._data.shape
-
+    def shape(self) -> tuple[int, ...]: return self._data.shape
     @property
-    def ndim(self) -> int:
-        return self._data.ndim
-
+    def ndim(self) -> int: return self._data.ndim
     @property
-    def size(self) -> int:
-        return self._data.size
-
+    def size(self) -> int: return self._data.size
     @property
-    def dtype(self) -> np.dtype[Any]:
-        return self._data.dtype
+    def dtype(self) -> np.dtype[Any]: return self._data.dtype
 
     @property
     def T(self) -> Tensor:
@@ -142,22 +137,26 @@ class Tensor:
         return view
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        _bare(self, "an array of NumPy's", harmless=self._node is None)
+        bare(self, "an array of NumPy's", harmless=type(self) is not Tensor)  # many read a Parameter: maps, indexes
         return np.array(self.data, dtype) if copy else np.asarray(self.numpy(), dtype)
 
-    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
-        return call_of_numpy(function, args, options, METHODS, _bare)
+    # What NumPy's functions do with tensors is told in ops/numpy_calls.py.
+    def __array_function__(self, *call: Any) -> Any: return METHODS["__array_function__"](self, *call)
+    def __array_ufunc__(self, *call: Any, **o: Any) -> Any: return METHODS["__array_ufunc__"](self, *call, **o)
 
     def item(self) -> Any:
         """The one value of a tensor of size 1, as a Python number."""
         return self.data.item()
 
+    def tolist(self) -> Any:
+        """The values as Python numbers, in lists."""
+        return self.data.tolist()
+
     def detach(self) -> Tensor:
         """A copy of the values, without their history; no view, since optimisers write into leaves."""
         return wrap(self.data.copy())
 
-    def zero_grad(self) -> None:
-        self._grad = None
+    def zero_grad(self) -> None: self._grad = None
 
     def rows(self) -> Any:
         """What a lookup reads from: an object with `.shape`, `.dtype` and `.take(ids, axis=0, mode=…)`."""
@@ -196,17 +195,13 @@ class Tensor:
             raise TypeError("a 0-d tensor has no length")
         return self.shape[0]
 
-    def __iter__(self) -> Iterator[Tensor]:
-        return (self[i] for i in range(len(self)))
-
-    def __bool__(self) -> bool:
-        return bool(self.data)
-
-    def __float__(self) -> float:
-        return float(self.data)
-
-    def __int__(self) -> int:
-        return int(self.data)
+    def __iter__(self) -> Iterator[Tensor]: return (self[i] for i in range(len(self)))
+    def __bool__(self) -> bool: return bool(self.data)
+    def __float__(self) -> float: return float(self.item())
+    def __int__(self) -> int: return int(self.item())
+    def __index__(self) -> int: return operator.index(self.data)  # of no axes: NumPy asks, to see what an index is
+    def __round__(self, digits: int | None = None) -> Any: return round(self.item(), digits)
+    def __format__(self, spec: str) -> str: return format(self.item(), spec) if spec else str(self)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = METHODS.get(name)
@@ -214,15 +209,16 @@ class Tensor:
             raise AttributeError(f"a {type(self).__name__} has no attribute and no op {name!r}")
         return functools.partial(method, self)
 
-    def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *METHODS]
+    def __dir__(self) -> list[str]: return [*super().__dir__(), *METHODS]
 
     def reshape(self, *shape: Any) -> Tensor:
         """`x.reshape(2, 3)` or `x.reshape((2, 3))`."""
         return OPS["reshape"](self, shape[0] if len(shape) == 1 else shape)
 
     def transpose(self, *axes: Any) -> Tensor:
-        """`x.transpose(1, 0)`, `x.transpose((1, 0))`, or all axes reversed."""
+        """`x.transpose(1, 0)`, `x.transpose((1, 0))`, or all axes reversed; `x.swapaxes(0, 1)` exchanges two."""
+        if len(axes) == 2 and (self.ndim != 2 or [a % 2 for a in axes] == [0, 1]):  # what PyTorch would exchange
+            raise ValueError(f"x.transpose takes all {self.ndim} axes, in their new order; x.swapaxes{axes} swaps two")
         return OPS["transpose"](self, axes[0] if len(axes) == 1 else axes or None)
 
     def __add__(self, other: Any) -> Tensor: return OPS["add"](self, other)
@@ -238,6 +234,7 @@ class Tensor:
     def __matmul__(self, other: Any) -> Tensor: return OPS["matmul"](self, other)
     def __rmatmul__(self, other: Any) -> Tensor: return OPS["matmul"](other, self)
     def __neg__(self) -> Tensor: return OPS["negative"](self)
+    def __pos__(self) -> Tensor: return self
     def __abs__(self) -> Tensor: return OPS["abs"](self)
     def __getitem__(self, index: Any) -> Tensor: return OPS["getitem"](self, index)
 
@@ -248,19 +245,38 @@ class Tensor:
 
     def _in_place(self, result: Tensor) -> Tensor:
         """`w -= 0.1 * w.grad` under no_grad assigns to the leaf w; elsewhere it is w = w - 0.1 * w.grad, as always."""
-        if mode.recording or self._node is not None or not (self._live or type(self) is not Tensor):
-            return result
-        self.data = result
-        return self
+        if self._is_writable():
+            self.data = result
+            return self
+        return result
 
-    # Comparisons give boolean tensors, which have no gradient and so no node.
+    def _is_writable(self) -> bool:
+        return not mode.recording and self._node is None and (self._live or type(self) is not Tensor)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        """`W[3] = 0` under no_grad writes into the leaf W, and is noticed as an assignment to `.data` is."""
+        if not self._is_writable():
+            raise TypeError("x[…] = … writes into a leaf, within `with te.no_grad():`; elsewhere te.ops.where(mask, y, "
+                            "x) is x with other values in some places")
+        data = self._data if self._reader is None else np.array(self.data)
+        data[unwrapped(index)] = unwrapped(value)
+        if self._reader is None:
+            return self.mark_changed()
+        self.data = data
+
+    # Comparisons and logic give boolean tensors, which have no gradient and so no node.
     def __lt__(self, other: Any) -> Tensor: return wrap(np.less(self.data, unwrapped(other)))
     def __le__(self, other: Any) -> Tensor: return wrap(np.less_equal(self.data, unwrapped(other)))
     def __gt__(self, other: Any) -> Tensor: return wrap(np.greater(self.data, unwrapped(other)))
     def __ge__(self, other: Any) -> Tensor: return wrap(np.greater_equal(self.data, unwrapped(other)))
     def __eq__(self, other: Any) -> Tensor: return wrap(np.equal(self.data, unwrapped(other)))  # type: ignore[override]
     def __ne__(self, other: Any) -> Tensor: return wrap(np.not_equal(self.data, unwrapped(other)))  # type: ignore[override]
+    def __invert__(self) -> Tensor: return wrap(np.invert(self.data))
+    def __and__(self, other: Any) -> Tensor: return wrap(np.bitwise_and(self.data, unwrapped(other)))
+    def __or__(self, other: Any) -> Tensor: return wrap(np.bitwise_or(self.data, unwrapped(other)))
+    def __xor__(self, other: Any) -> Tensor: return wrap(np.bitwise_xor(self.data, unwrapped(other)))
 
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
     __hash__ = object.__hash__
 
 
@@ -276,10 +292,10 @@ def wrap(y: Any) -> Tensor:
     return out
 
 
-def _bare(x: Any, where: str, harmless: bool = False) -> Any:
+def bare(x: Any, where: str, harmless: bool = False) -> Any:
     """x without its history, of a Tensor; of a list of them a list. TypeError where a gradient would be lost."""
     if type(x) in (list, tuple) and holds_tensor(x):
-        return [_bare(i, where) for i in x]
+        return [bare(i, where) for i in x]
     if isinstance(x, Tensor) and x._live and mode.recording and not harmless:
         raise TypeError(f"{where} would keep the values of a {type(x).__name__} that wants a gradient, and lose the "
                         "gradient; use an op (te.OPS), or give it x.detach(), if none is to come back")

@@ -50,9 +50,10 @@ from .normalise import (
     rms_norm,
     softmax,
 )
+from .numpy_calls import FUNCTIONS as FUNCTIONS  # from here on NumPy's functions take tensors
 from .pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from .recurrent import gru, lstm
-from .reduce import cumsum, logsumexp, max, mean, min, prod, std, sum, var
+from .reduce import all, any, argmax, argmin, argsort, cumsum, logsumexp, max, mean, min, norm, prod, std, sum, var
 from .rotation import check_pairs, frequencies, rotate
 from .sampling import negative_sampling, sampled_softmax
 from .shape import (
@@ -73,14 +74,15 @@ from .shape import (
 from .windows import pair
 
 __all__ = [
-    "abs", "adaptive_avg_pool2d", "add", "as_ids", "astype", "attention", "avg_pool2d", "batch_norm", "bce_with_logits",
-    "broadcast_to", "cdist", "check_mask", "check_max_norm", "check_mode", "check_pairs", "clip", "complex_multiply",
-    "concatenate", "conv1d", "conv2d", "cos", "cosent_loss", "cosine_loss", "cosine_similarity", "cross_entropy",
-    "cumsum", "divide", "dropout", "einsum", "embedding", "embedding_bag", "exp", "expand_dims", "expm1", "flatten",
-    "flip", "frequencies", "gelu", "getitem", "gru", "in_batch_softmax", "l2_normalise", "layer_norm", "linear", "log",
-    "log1p", "log_sigmoid", "log_softmax", "logsumexp", "lstm", "matmul", "matryoshka", "max", "max_pool2d", "maximum",
-    "mean", "min", "minimum", "mse", "multiply", "negative", "negative_sampling", "neighbourhood_kl", "pad", "pair",
-    "pair_features", "power", "prod", "project_rows", "relu", "reshape", "rms_norm", "rotate", "sampled_softmax",
-    "sigmoid", "sign", "silu", "sin", "softmax", "softplus", "split", "sqrt", "squeeze", "stack", "std", "subtract",
-    "sum", "swapaxes", "take_along_axis", "tanh", "transpose", "triplet_margin_loss", "var", "vecdot", "where",
+    "abs", "adaptive_avg_pool2d", "add", "all", "any", "argmax", "argmin", "argsort", "as_ids", "astype", "attention",
+    "avg_pool2d", "batch_norm", "bce_with_logits", "broadcast_to", "cdist", "check_mask", "check_max_norm",
+    "check_mode", "check_pairs", "clip", "complex_multiply", "concatenate", "conv1d", "conv2d", "cos", "cosent_loss",
+    "cosine_loss", "cosine_similarity", "cross_entropy", "cumsum", "divide", "dropout", "einsum", "embedding",
+    "embedding_bag", "exp", "expand_dims", "expm1", "flatten", "flip", "frequencies", "gelu", "getitem", "gru",
+    "in_batch_softmax", "l2_normalise", "layer_norm", "linear", "log", "log1p", "log_sigmoid", "log_softmax",
+    "logsumexp", "lstm", "matmul", "matryoshka", "max", "max_pool2d", "maximum", "mean", "min", "minimum", "mse",
+    "multiply", "negative", "negative_sampling", "neighbourhood_kl", "norm", "pad", "pair", "pair_features", "power",
+    "prod", "project_rows", "relu", "reshape", "rms_norm", "rotate", "sampled_softmax", "sigmoid", "sign", "silu",
+    "sin", "softmax", "softplus", "split", "sqrt", "squeeze", "stack", "std", "subtract", "sum", "swapaxes",
+    "take_along_axis", "tanh", "transpose", "triplet_margin_loss", "var", "vecdot", "where",
 ]

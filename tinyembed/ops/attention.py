@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Tensor, ValueAndVjp, floats, primitive
+from ..core import Array, Tensor, ValueAndVjp, primitive
+from .floats import floats
 from .linalg import as_matrix
 
 HIGH, LOW = 20.0, 1e-9  # up to e^20 = 5e8, and for sums above 1e-9, exponentials need no scaling
@@ -38,7 +39,7 @@ def attention(q: Array, k: Array | None = None, v: Array | None = None, mask: Ar
     """
     whole, packed, added = q, k is None, mask is not None and np.asarray(mask).dtype != bool
     q, k, v = _three(q, k, v)
-    q, k, v = floats(q, k, v), floats(k, q, v), floats(v, q, k)
+    q, k, v = floats(q, k, v)
     if not 0 <= dropout < 1 or (dropout and rng is None):
         raise ValueError(f"dropout is in 0 … 1 (exclusive), and needs rng to draw from; got {dropout} and {rng}")
     (B, Tq, H, d), Tk = q.shape, k.shape[1]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core import CHUNK, Array, ValueAndVjp, as_ids, as_integers, as_row, blocks, primitive, unique_inverse
+from .floats import floats
 from .lookup import check_max_norm, read_rows, table_grad, table_shape
 
 
@@ -49,10 +50,9 @@ def embedding_bag(W: Any, ids: Any, offsets: Any = None, per_sample_weights: Any
     >>> embedding_bag(W, [0, 1, 2], offsets=[0, 2, 2], mode="mean").data.tolist()
     [[2.0, 3.0], [0.0, 0.0], [5.0, 6.0]]
     """
+    W = floats(W)
     V, D = table_shape(W)
     check_mode(mode)
-    if np.dtype(W.dtype).kind != "f":
-        raise TypeError(f"embedding_bag reduces rows of floats, not of {W.dtype}")
     padding_idx = as_row(padding_idx, V)
     check_max_norm(max_norm, norm_type)
     ids = as_ids(ids, V)

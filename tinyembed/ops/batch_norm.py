@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from ..core import Array, ValueAndVjp, primitive, sum_rows
+from .floats import floats
 from .linalg import pieces
 from .windows import channels_last, channels_second
 
 
 @primitive
 def batch_norm(x: Array, weight: Array, bias: Array, mean: Array | None = None, var: Array | None = None,
-               eps: float = 1e-5, seen: Callable[[Array, Array], None] | None = None) -> ValueAndVjp:
+               eps: float = 1e-5, seen: Callable[[Any, Any], None] | None = None) -> ValueAndVjp:
     """y = weight * z + bias, z = (x - mean) / sqrt(var + eps), for each channel by itself
 
         x (N, C, H, W); weight, bias, mean, var (C) -> (N, C, H, W)
@@ -29,8 +30,7 @@ def batch_norm(x: Array, weight: Array, bias: Array, mean: Array | None = None, 
     if x.ndim != 4 or any(v is not None and np.shape(v) != x.shape[1:2] for v in (weight, bias, mean, var)) or \
             (mean is None) != (var is None):
         raise ValueError("it needs x (N, C, H, W), weight and bias (C), and either both of mean and var (C) or none")
-    if x.dtype.kind != "f":
-        raise TypeError(f"a norm is of floats, not {x.dtype}")
+    x, weight, bias, mean, var = floats(x, weight, bias, mean, var)
     of_batch, pictures = mean is None, channels_last(x)
     N, H, W, C = pictures.shape
     M, lines, y = max(N * H * W, 1), pictures.reshape(N * H, W * C), np.empty(pictures.shape, x.dtype)

@@ -24,8 +24,6 @@ def fitting_width(x: Array, states: tuple[Array, ...], W_ih: Array, W_hh: Array,
             any(state.shape != (x.shape[1], H) for state in states) or \
             any(b is not None and b.shape != (n * H,) for b in (b_ih, b_hh)):
         raise ValueError(f"it needs x (T, B, D), states (B, H), W_ih ({n}H, D), W_hh ({n}H, H) and biases ({n}H)")
-    if x.dtype.kind != "f":
-        raise TypeError(f"x holds vectors of floats, not {x.dtype}; look ids up in an embedding first")
     return H
 
 

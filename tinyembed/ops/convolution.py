@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..core import Array, Tensor, ValueAndVjp, blocks, method, primitive, products_in_halves, sum_rows
+from .floats import floats
 from .linalg import as_matrix
 from .shape import expand_dims, squeeze
 from .windows import Pair, Windows, channels_last, channels_second
@@ -33,13 +34,14 @@ def conv2d(x: Array, W: Array, b: Array | None = None, stride: Pair = 1, padding
     `linear`, dK = g^T patches, dpatches = g K (each of its numbers added where it was looked up), db = sum(g). One
     block of the patches is there at a time, and backward makes them again. Where each channel has one kernel to itself
     (groups = C = D) there is nothing to multiply as matrices: numbers times weights are added up place by place.
-    Raises ValueError for shapes that do not go together, TypeError for integers.          (LeCun et al. 1989)
+    Raises ValueError for shapes that do not go together.          (LeCun et al. 1989)
 
     >>> x = np.arange(9.0).reshape(1, 1, 3, 3)
     >>> conv2d(x, np.ones((1, 1, 2, 2))).data.tolist()          # the sum over each window of 2 x 2
     [[[[8.0, 12.0], [20.0, 24.0]]]]
     """
     _check(x, W, b, groups)
+    x, W, b = floats(x, W, b)
     at = Windows(x.shape[2:], W.shape[2:], stride, padding, dilation)
     pictures, K = channels_last(x), _as_rows(W, groups)
     y = np.empty((len(x), *at.out, len(W)), np.result_type(x, W))
@@ -87,8 +89,6 @@ def conv1d(x: Tensor, W: Tensor, b: Tensor | None = None, stride: int = 1, paddi
 def _check(x: Array, W: Array, b: Array | None, groups: int) -> None:
     if x.ndim != 4 or W.ndim != 4 or (b is not None and b.shape != W.shape[:1]):
         raise ValueError("it needs x (N, C, H, W), W (D, C / groups, kh, kw) and b (D)")
-    if x.dtype.kind != "f":
-        raise TypeError(f"conv2d is of floats, not {x.dtype}; of pictures as bytes, say, take x / np.float32(255)")
     C, D = x.shape[1], len(W)
     if groups < 1 or C % groups or D % groups or W.shape[1] != C // groups:
         raise ValueError(f"kernels of {W.shape[1]} channels do not go with pictures of {C} in {groups} groups: W is "

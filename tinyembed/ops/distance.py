@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, ValueAndVjp, blocks, fits_cache, floats, primitive, sum_rows_by_id
+from ..core import Array, ValueAndVjp, blocks, fits_cache, primitive, sum_rows_by_id
+from .floats import floats
 
 Near = tuple[Array, ...]  # n (M,), s (M,), q (M,) of pairs a[n, s], b[n, q]
 CANCELLED = 1e-2  # of the squares: below, a squared distance from products has lost two digits or more
@@ -33,7 +34,7 @@ def cdist(x: Array, y: Array, p: float = 2.0, moduli: bool = False) -> ValueAndV
         raise ValueError(f"cdist needs x (…, S, D) and y (…, Q, D), not {x.shape} and {y.shape}")
     if p not in (1, 2) or (moduli and x.shape[-1] % 2):
         raise ValueError(f"p is 1 or 2, not {p}" if p not in (1, 2) else "complex numbers in halves: D is even")
-    x, y = floats(x, y), floats(y, x)
+    x, y = floats(x, y)
     (S, D), Q = x.shape[-2:], y.shape[-2]
     N = math.prod(x.shape[:-2])
     a, b = x.reshape(N, S, D), y.reshape(N, Q, D)

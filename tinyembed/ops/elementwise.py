@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, ValueAndVjp, floats, primitive
+from ..core import Array, ValueAndVjp, primitive
+from .floats import floats
 
 
 @primitive

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..core import Array, ValueAndVjp, mode, primitive
+from .floats import floats
 from .linalg import pieces
 from .normal import normal_cdf, normal_pdf
 
@@ -21,8 +22,7 @@ def gelu(x: Array, approximate: str = "none") -> ValueAndVjp:
     """
     if approximate not in ("none", "tanh"):
         raise ValueError(f'approximate is "none" or "tanh", not {approximate!r}')
-    x = np.asarray(x)
-    x = x if x.dtype.kind == "f" else x.astype(np.float64)
+    x = floats(np.asarray(x))
     y = np.empty(x.shape, x.dtype)
     P = np.empty_like(y) if mode.recording else y  # without a gradient nobody needs it again
     for part, p, out in pieces(x, P, y, lines=False):

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, ValueAndVjp, blocks, fits_cache, primitive, sum_rows
+from ..core import CHUNK, Array, ValueAndVjp, blocks, fits_cache, primitive, sum_dtype, sum_rows
+from .floats import floats
 
 LONG = 2**20  # so many float32 numbers einsum may add up one by one, and more through float64
 
@@ -68,6 +69,7 @@ def linear(x: Array, W: Array, b: Array | None = None) -> ValueAndVjp:
     """
     if W.ndim != 2 or x.ndim == 0 or x.shape[-1] != W.shape[1] or (b is not None and b.shape != W.shape[:1]):
         raise ValueError("linear needs x (…, n), W (m, n), b (m)")
+    x, W, b = floats(x, W, b)
     x2 = as_matrix(x)
     y = x2 @ W.T
     if b is not None:
@@ -88,34 +90,46 @@ def vecdot(x: Array, y: Array) -> ValueAndVjp:
     """
     if np.ndim(x) == 0 or np.ndim(y) == 0 or x.shape[-1] != y.shape[-1]:
         raise ValueError(f"vecdot needs vectors of one length on the last axis, not {np.shape(x)} and {np.shape(y)}")
-    return (np.einsum("...n,...n->...", x, y), lambda g: (lambda: g[..., None] * y, lambda: g[..., None] * x))
+    wide = sum_dtype(np.result_type(x, y), x.shape[-1])
+    z = np.einsum("...n,...n->...", x, y, dtype=wide)
+    return (z if wide is None else z.astype(np.result_type(x, y)),
+            lambda g: (lambda: g[..., None] * y, lambda: g[..., None] * x))
 
 
 @primitive
-def einsum(subscripts: str, x: Array, y: Array) -> ValueAndVjp:
-    """numpy.einsum of two operands with an explicit output, "bik,bjk->bij" say
+def einsum(subscripts: str, *xs: Array) -> ValueAndVjp:
+    """numpy.einsum of one operand or several with an explicit output, "bik,bjk->bij" say
 
-    The gradient of one operand is the einsum of g and the other operand. Letters that stand only in that operand were
-    summed alone: g spreads over them. No repeated letter within an operand, no ellipsis.
+    The gradient of an operand is the einsum of g and the others. Letters that stand only in that operand were summed
+    alone: g spreads over them. No repeated letter within an operand, no ellipsis.
     """
     left, arrow, out = subscripts.replace(" ", "").partition("->")
-    a, _, b = left.partition(",")
-    if not arrow or any(len(set(s)) < len(s) or not s.isalpha() for s in (a, b, out or "i")) or "," in b:
-        raise ValueError(f'einsum takes subscripts like "bik,bjk->bij": two operands, an explicit output, no letter '
-                         f"twice within one; got {subscripts!r}")
-    sizes = dict(zip(a, x.shape))
-    if any(sizes.get(c, n) != n for c, n in zip(b, y.shape)):
-        raise ValueError(f"{subscripts!r}: a letter has one size in both operands")
+    letters, sizes = left.split(","), dict[str, int]()
+    if not arrow or any(len(set(s)) < len(s) or not s.isalpha() for s in (*letters, out or "i")):
+        raise ValueError(f'einsum takes subscripts like "bik,bjk->bij": an explicit output, no letter twice within one '
+                         f"operand, no ellipsis; got {subscripts!r}")
+    if [len(s) for s in letters] != [np.ndim(x) for x in xs]:
+        raise ValueError(f"{subscripts!r} is of operands with {', '.join(str(len(s)) for s in letters)} axes")
+    for s, x in zip(letters, xs):
+        if any(sizes.setdefault(c, n) != n for c, n in zip(s, x.shape)):
+            raise ValueError(f"{subscripts!r}: a letter has one size in all operands")
 
-    def back(g: Array, mine: str, other: str, z: Array, shape: tuple[int, ...]) -> Array:
-        kept = "".join(c for c in mine if c in out or c in other)
-        gx = np.einsum(f"{out},{other}->{kept}", g, z, optimize=True)
-        spread = gx.reshape([n if c in kept else 1 for c, n in zip(mine, shape)])
-        return np.broadcast_to(spread, shape)
+    def back(g: Array, k: int) -> Array:
+        mine, others = letters[k], [*letters[:k], *letters[k + 1:]]
+        kept = "".join(c for c in mine if c in out or c in "".join(others))
+        gx = _einsum([out, *others], kept, [g, *xs[:k], *xs[k + 1:]], sizes)
+        return np.broadcast_to(gx.reshape([n if c in kept else 1 for c, n in zip(mine, xs[k].shape)]), xs[k].shape)
 
-    summed = math.prod(n for c, n in {**sizes, **dict(zip(b, y.shape))}.items() if c not in out)
-    if summed > LONG and x.dtype == y.dtype == np.float32:
-        z = np.einsum(f"{a},{b}->{out}", x.astype(float), y.astype(float), optimize=True).astype(x.dtype)
-    else:
-        z = np.einsum(f"{a},{b}->{out}", x, y, optimize=True)
-    return z, lambda g: (None, back(g, a, b, y, x.shape), back(g, b, a, x, y.shape))
+    return (_einsum(letters, out, list(xs), sizes),
+            lambda g: (None, *(lambda k=k: back(g, k) for k in range(len(xs)))))
+
+
+def _einsum(letters: list[str], out: str, xs: list[Array], sizes: dict[str, int]) -> Array:
+    """numpy.einsum, through float64 where NumPy would add many float32 numbers one by one. A product of two matrices
+    is BLAS's, which adds by blocks, and may be longer."""
+    summed = math.prod(sizes[c] for c in set("".join(letters)) - set(out))
+    own = [set(out) - set(other) for other in letters[::-1]]
+    product = len(xs) == 2 and all(own) and not set(letters[0]) & set(letters[1]) & set(out)
+    wide = summed > (LONG if product else CHUNK) and all(x.dtype == np.float32 for x in xs)
+    z = np.einsum(f"{','.join(letters)}->{out}", *(x.astype(float) for x in xs) if wide else xs, optimize=True)
+    return z.astype(np.float32) if wide else z

@@ -73,6 +73,7 @@ def project_rows(rows: Array, max_norm: float, norm_type: float = 2.0) -> Array:
     [[0.6, 0.8], [0.3, 0.4]]
     """
     check_max_norm(max_norm, norm_type)
+    rows = rows if rows.dtype.kind == "f" else rows / 1
     size = np.abs(rows, dtype=np.float64)
     top = size.max(-1, keepdims=True, initial=0)
     norms = top  # that of p = infinity

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Tensor, ValueAndVjp, as_ids, as_integers, floats, primitive
+from ..core import Array, Tensor, ValueAndVjp, as_ids, as_integers, primitive
 from .elementwise import subtract
+from .floats import floats
 from .linalg import as_matrix
 from .normalise import below_top
 
@@ -42,7 +43,7 @@ def cross_entropy(logits: Array, targets: Array, ignore_index: int = -100, label
         raise ValueError(f"it needs logits (…, V) and a target each (…), not {logits.shape} and {targets.shape}")
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing is in 0 … 1, not {label_smoothing}")
-    V = logits.shape[-1]
+    logits, V = floats(logits), logits.shape[-1]
     kept = targets != ignore_index
     ids = as_ids(np.where(kept, targets, 0), V, "the classes").reshape(-1)
     kept = kept.reshape(-1)
@@ -79,9 +80,8 @@ def bce_with_logits(logits: Array, targets: Array, reduction: str = "mean") -> V
     x, t = logits, np.asarray(targets)
     if t.shape != x.shape:
         raise ValueError(f"it needs logits and targets of one shape, not {x.shape} and {t.shape}")
-    x = floats(x, t)
-    if t.dtype != x.dtype:
-        t = t.astype(x.dtype)
+    x, t = floats(x, t)
+    t = t.astype(x.dtype, copy=False)
     small = np.exp(-np.abs(x))
     y, weight = _reduce(np.maximum(x, 0) - x * t + np.log1p(small), reduction, x.size)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core import Array, ValueAndVjp, floats, primitive
+from ..core import Array, ValueAndVjp, primitive
+from .floats import floats
 
 
 @primitive

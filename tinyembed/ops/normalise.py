@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from ..core import CHUNK, Array, Tensor, ValueAndVjp, floats, method, mode, primitive, sum_rows
+from ..core import CHUNK, Array, Tensor, ValueAndVjp, method, mode, primitive, sum_rows
+from .floats import floats
 from .linalg import as_matrix, pieces
 from .reduce import long_sum
 
 
 def below_top(x: Array, axis: int) -> Array:
     """x minus its largest entry along axis, where that is finite: e^x of it cannot overflow."""
-    if x.dtype.kind != "f":
-        raise TypeError(f"a softmax is of floats, not {x.dtype}")
+    x = floats(x)
     top = np.asarray(np.max(x, axis, keepdims=True, initial=-np.inf))
     top[~np.isfinite(top)] = 0
     return np.asarray(x - top)
@@ -68,7 +68,7 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float = 1e-5) -> Value
     dx = (h - mean(h) - z * mean(h * z)) / sqrt(var + eps), h = g * weight          dweight = sum(g * z), dbias = sum(g)
     """
     _check_width(x, weight, bias)
-    x, weight, bias = floats(x, weight, bias), floats(weight, x, bias), floats(bias, x, weight)
+    x, weight, bias = floats(x, weight, bias)
     y, D = np.empty(x.shape, x.dtype), x.shape[-1]
     x2, y2, ones = as_matrix(x), as_matrix(y), _shares(D, x.dtype)  # (N, D)
     z = np.empty_like(x2) if mode.recording else y2  # without a gradient nobody needs z again
@@ -108,7 +108,7 @@ def rms_norm(x: Array, weight: Array, eps: float = 1e-6) -> ValueAndVjp:
     x (…, D), weight (D) -> (…, D)          dx = (h - z * mean(h * z)) / sqrt(mean(x^2) + eps), h = g * weight
     """
     _check_width(x, weight)
-    x, weight = floats(x, weight), floats(weight, x)
+    x, weight = floats(x, weight)
     D = x.shape[-1]
     scale = 1 / np.sqrt(np.einsum("...i,...i->...", x, x)[..., None] / D + eps)
     scale = scale.astype(x.dtype, copy=False)

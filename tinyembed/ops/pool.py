@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..core import Array, Tensor, ValueAndVjp, blocks, in_halves, method, primitive
+from .floats import floats
 from .linalg import einsum
 from .windows import Pair, Windows, channels_last, channels_second, pair
 
@@ -24,6 +25,7 @@ def max_pool2d(x: Array, kernel_size: Pair, stride: Pair | None = None, padding:
     [[[[5.0, 7.0], [13.0, 15.0]]]]
     """
     at = _windows(x, kernel_size, stride, padding)
+    x = floats(x)
     pictures, rows, size = channels_last(x), slice(0, at.out[0]), at.kernel[0] * at.kernel[1]
     (N, H, W, C), apart = pictures.shape, all(s >= k for s, k in zip(at.stride, at.kernel))
     y = np.empty((N, *at.out, C), x.dtype)
@@ -70,6 +72,7 @@ def avg_pool2d(x: Array, kernel_size: Pair, stride: Pair | None = None, padding:
     [[[[2.5, 4.5], [10.5, 12.5]]]]
     """
     at = _windows(x, kernel_size, stride, padding)
+    x = floats(x)
     pictures, rows, n = channels_last(x), slice(0, at.out[0]), at.kernel[0] * at.kernel[1]
     N, H, W, C = pictures.shape
     y = np.zeros((N, *at.out, C), x.dtype)
@@ -101,10 +104,10 @@ def adaptive_avg_pool2d(x: Tensor, output_size: Pair = 1) -> Tensor:
     >>> adaptive_avg_pool2d(np.arange(6.0).reshape(1, 1, 2, 3), (1, 2)).data.tolist()
     [[[[2.0, 3.0]]]]
     """
-    x, (OH, OW) = x if isinstance(x, Tensor) else Tensor(x), pair(output_size, "output_size")
-    if x.ndim != 4 or 0 in x.shape[2:] or x.dtype.kind != "f":
-        raise ValueError("adaptive_avg_pool2d takes pictures x (N, C, H, W) of floats with H and W > 0, not "
-                         f"{x.dtype} {x.shape}")
+    OH, OW = pair(output_size, "output_size")
+    x = x if isinstance(x, Tensor) and x.dtype.kind == "f" else Tensor(floats(np.asarray(x)))
+    if x.ndim != 4 or 0 in x.shape[2:]:
+        raise ValueError(f"adaptive_avg_pool2d takes pictures x (N, C, H, W) with H and W > 0, not {x.shape}")
     H, W = x.shape[2:]
     return einsum("ncaw,bw->ncab", einsum("nchw,ah->ncaw", x, _shares(OH, H, x.dtype)), _shares(OW, W, x.dtype))
 
@@ -119,8 +122,8 @@ def _shares(n: int, size: int, dtype: Any) -> Array:
 
 
 def _windows(x: Array, kernel_size: Any, stride: Any, padding: Any) -> Windows:
-    if np.ndim(x) != 4 or x.dtype.kind != "f":
-        raise ValueError("pooling takes pictures x (N, C, H, W) of floats")
+    if np.ndim(x) != 4:
+        raise ValueError("pooling takes pictures x (N, C, H, W)")
     at = Windows(x.shape[2:], kernel_size, kernel_size if stride is None else stride, padding)
     if any(2 * p > k for p, k in zip(at.padding, at.kernel)):
         raise ValueError(f"a padding of {at.padding} is more than half of a window of {at.kernel}: some windows would "

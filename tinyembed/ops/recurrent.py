@@ -13,6 +13,7 @@ import numpy as np
 
 from ..core import Array, ValueAndVjp, primitive
 from .columns import columns, fitting_width, idle_steps, joined, kept, of_inputs, of_weights, results_of, upstream
+from .floats import floats
 
 
 @primitive
@@ -37,6 +38,7 @@ def lstm(x: Array, h0: Array, c0: Array, W_ih: Array, W_hh: Array, b_ih: Array |
     (Hochreiter and Schmidhuber 1997; the forget gate is of Gers, Schmidhuber and Cummins 2000)
     """
     H = fitting_width(x, (h0, c0), W_ih, W_hh, b_ih, b_hh, 4)
+    x, h0, c0, W_ih, W_hh, b_ih, b_hh = floats(x, h0, c0, W_ih, W_hh, b_ih, b_hh)
     W, idle = joined(x, W_ih, W_hh, b_ih, b_hh), idle_steps(lengths, x, reverse)
     way = slice(None, None, -1 if reverse else 1)  # from time order into that of the steps, and back
     z, hs, gates = columns(x[way], h0, W, idle)
@@ -113,6 +115,7 @@ def gru(x: Array, h0: Array, W_ih: Array, W_hh: Array, b_ih: Array | None = None
     (Cho et al. 2014; with the reset gate after the product, as PyTorch and cuDNN have it)
     """
     H = fitting_width(x, (h0,), W_ih, W_hh, b_ih, b_hh, 3)
+    x, h0, W_ih, W_hh, b_ih, b_hh = floats(x, h0, W_ih, W_hh, b_ih, b_hh)
     W, idle = joined(x, W_ih, W_hh, b_ih, b_hh), idle_steps(lengths, x, reverse)
     way = slice(None, None, -1 if reverse else 1)  # from time order into that of the steps, and back
     z, hs, gates = columns(x[way], h0, W, idle)  # four of them: r, k, n (before: a_n) and e_n

@@ -1,12 +1,15 @@
-"""Ops that take an axis (an int, a tuple, or None for all) down to one entry, and the running sum."""
+"""Ops that take an axis (an int, a tuple, or None for all) down to one entry, and the running sum; and looks along an
+axis, where no gradient could come from: places, and whether something holds."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from ..core import Array, ValueAndVjp, floats, primitive, sum_dtype
+from ..core import Array, Tensor, ValueAndVjp, as_axes, method, primitive, sum_dtype, unwrapped, wrap
+from .floats import floats
 
 Axis = int | tuple[int, ...] | None
 
@@ -27,12 +30,18 @@ def long_sum(x: Array, axis: Axis, keepdims: bool) -> Any:
     return total if wide is None else total.astype(x.dtype)
 
 
+def _axes(x: Array, axis: Axis) -> tuple[int, ...]:
+    """The axes that are meant, from 0 on."""
+    axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    for a in axes:
+        if not -x.ndim <= a < x.ndim:
+            raise ValueError(f"axis {axis} is not one of {x.ndim} axes")
+    return tuple(a % x.ndim for a in axes)
+
+
 def _count(x: Array, axis: Axis) -> int:
     """How many entries of x one output entry stands for."""
-    axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    if any(not -x.ndim <= a < x.ndim for a in axes):
-        raise ValueError(f"axis {axis} is not one of {x.ndim} axes")
-    return int(np.prod([x.shape[a] for a in axes], dtype=np.int64))
+    return math.prod(x.shape[a] for a in _axes(x, axis))
 
 
 @primitive
@@ -52,16 +61,24 @@ def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> ValueAndVjp:
 
 
 @primitive
-def var(x: Array, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> ValueAndVjp:
-    """Mean squared distance from the mean, with n - ddof for n          gradient g * 2 (x - mean) / (n - ddof)"""
-    y, d, n = _variance(x, axis, ddof, keepdims)
+def var(x: Array, axis: Axis = None, ddof: int = 0, keepdims: bool = False,
+        correction: int | None = None) -> ValueAndVjp:
+    """Mean squared distance from the mean, with n - ddof for n          gradient g * 2 (x - mean) / (n - ddof)
+
+    ddof is 0, as NumPy has it; what PyTorch calls var has ddof=1. `correction` is another name for it.
+    """
+    y, d, n = _variance(x, axis, ddof if correction is None else correction, keepdims)
     return y, lambda g: (_back(g, x, axis, keepdims) * d * (2 / n),)
 
 
 @primitive
-def std(x: Array, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> ValueAndVjp:
-    """y = square root of the variance          gradient g * (x - mean) / ((n - ddof) y), and 0 where y is 0"""
-    variance, d, n = _variance(x, axis, ddof, keepdims)
+def std(x: Array, axis: Axis = None, ddof: int = 0, keepdims: bool = False,
+        correction: int | None = None) -> ValueAndVjp:
+    """y = square root of the variance          gradient g * (x - mean) / ((n - ddof) y), and 0 where y is 0
+
+    ddof is 0, as NumPy has it; what PyTorch calls std has ddof=1. `correction` is another name for it.
+    """
+    variance, d, n = _variance(x, axis, ddof if correction is None else correction, keepdims)
     y = np.sqrt(variance)
 
     def vjp(g: Array) -> tuple[Any, ...]:
@@ -81,14 +98,34 @@ def _variance(x: Array, axis: Axis, ddof: int, keepdims: bool) -> tuple[Any, Arr
 
 
 @primitive
+def norm(x: Array, ord: int | None = None, axis: Axis = None, keepdims: bool = False) -> ValueAndVjp:
+    """Euclidean length y = sqrt(sum(x^2)), of all entries or along axis          gradient g * x / y, and 0 where y is 0
+
+    ord is None, or 2 along one axis: of a matrix NumPy takes 2 for another norm, PyTorch for this one. The largest
+    entry is divided out first, so that no square overflows or vanishes. ValueError for other norms.
+    """
+    if ord is not None and (ord != 2 or len(_axes(x, axis)) > 1):
+        raise ValueError(f"norm is the Euclidean length: x.norm(axis={axis}); that of ord={ord} may be spelt with "
+                         "abs(x).sum(axis) or abs(x).max(axis)")
+    x = floats(x)
+    top = np.max(np.abs(x), axis, keepdims=True, initial=0)
+    top = np.where((top > 0) & (top < np.inf), top, 1).astype(x.dtype)
+    y = top * np.sqrt(long_sum(np.square(x / top), axis, True))
+    out = y if keepdims else np.squeeze(y, axis)
+    return out, lambda g: (_back(g, x, axis, keepdims) * (x / np.where(y > 0, y, 1).astype(x.dtype)),)
+
+
+@primitive
 def max(x: Array, axis: Axis = None, keepdims: bool = False) -> ValueAndVjp:
-    """Largest entry          gradient g to the entry that is largest, in equal parts where several are"""
+    """Largest entry, alone: its place is argmax          gradient g to the entry that is largest, in equal parts where
+    several are"""
     return _extreme(np.max(x, axis, keepdims=keepdims), x, axis, keepdims)
 
 
 @primitive
 def min(x: Array, axis: Axis = None, keepdims: bool = False) -> ValueAndVjp:
-    """Smallest entry          gradient g to the entry that is smallest, in equal parts where several are"""
+    """Smallest entry, alone: its place is argmin          gradient g to the entry that is smallest, in equal parts
+    where several are"""
     return _extreme(np.min(x, axis, keepdims=keepdims), x, axis, keepdims)
 
 
@@ -149,3 +186,33 @@ def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> ValueAndVj
     total = np.where(total == 0, 1, total).astype(x.dtype)
     out = y if keepdims else np.squeeze(y, axis) if axis is not None else y.reshape(())
     return out, lambda g: (_back(g, x, axis, keepdims) * (p / total),)
+
+
+@method
+def argmax(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    """Where along axis the largest entry is, the first of several (None: in the flattened array)"""
+    return wrap(np.argmax(unwrapped(x), axis, keepdims=keepdims))
+
+
+@method
+def argmin(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    """Where along axis the smallest entry is, the first of several (None: in the flattened array)"""
+    return wrap(np.argmin(unwrapped(x), axis, keepdims=keepdims))
+
+
+@method
+def argsort(x: Tensor, axis: int = -1) -> Tensor:
+    """Where along axis the smallest entry is, where the next, …; equal ones in the order in which they stand"""
+    return wrap(np.argsort(unwrapped(x), axis, "stable"))
+
+
+@method
+def all(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Whether all entries along axis are true, or not 0"""
+    return wrap(np.all(unwrapped(x), as_axes(axis), keepdims=keepdims))
+
+
+@method
+def any(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Whether one entry along axis is true, or not 0"""
+    return wrap(np.any(unwrapped(x), as_axes(axis), keepdims=keepdims))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..core import Array, ValueAndVjp, as_integers, primitive
+from .floats import floats
 
 
 def check_pairs(pairs: str) -> None:
@@ -41,9 +42,9 @@ def rotate(x: Array, positions: Any, base: float = 10000.0, pairs: str = "interl
     wide = x.shape[:-1]
     if positions.ndim > len(wide) or any(n not in (1, m) for n, m in zip(positions.shape[::-1], wide[::-1])):
         raise ValueError(f"positions {positions.shape} do not broadcast to {wide}, x without its last axis")
+    x = floats(x)
     angles = positions[..., None] * frequencies(x.shape[-1], base)  # (…, D/2)
-    dtype = x.dtype if x.dtype.kind == "f" else angles.dtype
-    cos, sin = np.cos(angles).astype(dtype), np.sin(angles).astype(dtype)
+    cos, sin = np.cos(angles).astype(x.dtype), np.sin(angles).astype(x.dtype)
     return _turn(x, cos, sin, pairs), lambda g: (_turn(g, cos, -sin, pairs),)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Tensor, ValueAndVjp, as_ids, floats, primitive
+from ..core import Array, Tensor, ValueAndVjp, as_ids, primitive
 from .elementwise import where
+from .floats import floats
 from .linalg import linear, vecdot
 from .lookup import embedding
 from .losses import cross_entropy
@@ -33,7 +34,7 @@ def negative_sampling(x: Array, z: Array, weights: Array) -> ValueAndVjp:
             np.shape(weights) != (*x.shape[:2], z.shape[1]):
         raise ValueError(f"x (B, S, D), z (B, Q, D) and weights (B, S, Q) do not go together: weights are "
                          f"{np.shape(weights)}")
-    x, z = floats(x, z), floats(z, x)
+    x, z = floats(x, z)
     weights = np.asarray(weights, x.dtype)
     v = np.matmul(x, z.transpose(0, 2, 1))
     np.negative(v, out=v, where=weights < 0)

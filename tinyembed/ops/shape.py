@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Tensor, ValueAndVjp, method, primitive
+from ..core import METHODS, Array, Tensor, ValueAndVjp, as_axes, method, primitive, unwrapped
 
 Shape = int | Sequence[int]
 
@@ -78,13 +78,13 @@ def swapaxes(x: Tensor, axis1: int, axis2: int) -> Tensor:
 @method
 def squeeze(x: Tensor, axis: int | tuple[int, ...] | None = None) -> Tensor:
     """Axes of size 1 left out."""
-    return reshape(x, np.squeeze(np.empty(np.shape(x), bool), axis).shape)
+    return reshape(x, np.squeeze(np.empty(np.shape(x), bool), as_axes(axis)).shape)
 
 
 @method
 def expand_dims(x: Tensor, axis: int | tuple[int, ...]) -> Tensor:
     """New axes of size 1."""
-    return reshape(x, np.expand_dims(np.empty(np.shape(x), bool), axis).shape)
+    return reshape(x, np.expand_dims(np.empty(np.shape(x), bool), as_axes(axis)).shape)
 
 
 @method
@@ -99,7 +99,6 @@ def stack(xs: Sequence[Tensor], axis: int = 0) -> Tensor:
     return concatenate([expand_dims(x, axis) for x in xs], axis)
 
 
-@method
 def split(x: Tensor, sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     """Into equal sections, or at the given places; as numpy.split.
 
@@ -115,9 +114,24 @@ def split(x: Tensor, sections: int | Sequence[int], axis: int = 0) -> list[Tenso
     return [Tensor.__getitem__(x, (*front, slice(a, b))) for a, b in zip([0, *sections], [*sections, n])]
 
 
+def _split_of(x: Tensor, places: Sequence[int], axis: int = 0) -> list[Tensor]:
+    """`te.ops.split(x, places, axis)`, but for what PyTorch's x.split takes otherwise: a number, or sizes of parts."""
+    n, places = np.shape(x)[axis], unwrapped(places)
+    if np.ndim(places) == 0:
+        raise TypeError(f"x.split({places}) could mean two things: {places} parts are te.ops.split(x, {places}, {axis}"
+                        f"), parts of {places} entries te.ops.split(x, range({places}, {n}, {places}), {axis})")
+    if np.sum(places) == n:
+        raise TypeError(f"x.split({places}) could mean two things: parts that end at these places are te.ops.split(x, "
+                        f"{places}, {axis}), parts of these sizes te.ops.split(x, np.cumsum({places})[:-1], {axis})")
+    return split(x, places, axis)
+
+
+METHODS["split"] = _split_of
+
+
 @method
 def flip(x: Tensor, axis: int | tuple[int, ...] | None = None) -> Tensor:
     """Entries in reverse order along axis (None: every axis)."""
-    d = np.ndim(x)
+    d, axis = np.ndim(x), as_axes(axis)
     axes = {a % d for a in (range(d) if axis is None else axis if isinstance(axis, tuple) else (axis,))}
     return Tensor.__getitem__(x, tuple(slice(None, None, -1 if a in axes else None) for a in range(d)))
