@@ -415,7 +415,7 @@ def test_files_of_other_kinds_are_refused_and_change_nothing(tmp_path, saved):
     write_tree(path, tree, kind=format.KIND, layout=format.LAYOUT + 1)
     refused(path, run, FormatError, "written in layout 3 by version '0.1.0'; .* update tinyembed")
     write_tree(path, {**tree, "more": 1}, kind=format.KIND, layout=format.LAYOUT)
-    refused(path, run, FormatError, "has the keys")
+    refused(path, run, FormatError, "has 'more'")
     save_checkpoint(path, run.model, run.optimizer)
     run.model.train()
     with pytest.raises(ValueError, match="was not saved by fit"):

@@ -182,14 +182,26 @@ INT64 = np.dtype(np.int64)
 FIT = [(1, int), (1, float), (1.5, float), (True, bool), (None, None), (None, (int, None)), ("a", "a"), ([], [int]),
        ([1, 2.5], [float]), ({}, {str: int}), ({"a": 1}, {str: int}), ({"a": 1, "b": "c"}, {"a": int, "b": str}),
        ((1, 2), tuple), (np.zeros(3), np.ndarray), (np.zeros(3, int), INT64), ({1: None}, object), (6, range(7)),
-       ({"a": [{"b": (1,)}]}, {"a": [{"b": (list, tuple)}]}), (2**53, float)]
-MISFIT = [(True, int, "a bool"), (1, bool, "an? int"), (1.0, int, "a float"), (0, None, "an? int"), ("b", "a", "'b'"),
-          (None, int, "NoneType"), (7, range(7), "range"), (-1, range(7), "range"), (True, range(7), "bool"),
-          (2**53 + 1, float, "float was"), ([1, "x"], [int], r"tree\.1: a str"), ((1,), [int], "list was"),
-          ({"a": 1}, {"a": int, "b": int}, r"the keys \['a'\]"), ({1: None}, {str: int}, "key 1"),
-          ({1: None}, {str: object}, "key 1"), ({"a": {"b": [1, None]}}, {"a": {"b": [int]}}, r"tree\.a\.b\.1: a None"),
-          (np.zeros(3, np.int32), INT64, "array of int64"), (3, INT64, "a int"), ("a", ("b", int), "a"),
-          ({"a": [1, {"c": 2}]}, (None, {"a": [(int, {"c": str})]}), r"tree\.a\.1\.c: a int")]
+       ({"a": [{"b": (1,)}]}, {"a": [{"b": (list, tuple)}]}), (2**53, float),
+       (False, (True, False)), (0.0, (0, 0.0)), ([1, "a"], [int, str]), ({"b": 1}, {"a?": str, "b": int}),
+       ({"type": "b", "y": 1}, ({"type": "a"}, {"type": "b", "y": int}))]
+KINDS = (None, {"type": "a", "x": int}, {"type": "b", "y": int})
+MISFIT = [(True, int, "True, where a int"), (1, bool, "1, where a bool"), (1.0, int, "1.0, where"),
+          (0, None, "0, where"), ("b", "a", "'b', where 'a'"), (None, int, "None, where"),
+          (7, range(7), "7, where an int from 0 to 6"), (-1, range(7), "-1, where an int"), (True, range(7), "True, where"),
+          (2**53 + 1, float, "float was"),
+          ([1, "x"], [int], r"tree\.1: 'x', where"), ((1,), [int], "a tuple, where a list was"),
+          ({"a": 1}, {"a": int, "b": int}, "tree: lacks 'b'"), ({1: None}, {str: int}, "key 1"),
+          ({1: None}, {str: object}, "key 1"), ({"a": {"b": [1, None]}}, {"a": {"b": [int]}}, r"tree\.a\.b\.1: None"),
+          (np.zeros(3, np.int32), INT64, "a ndarray, where an array of int64"), (3, INT64, "3, where"),
+          ("a", ("b", int), "'a', where 'b' or a int was"), (True, (False, 1), "True, where False or 1 was"),
+          ({"a": [1, {"c": 2}]}, (None, {"a": [(int, {"c": str})]}), r"tree\.a\.1\.c: 2, where"),
+          ([1, "a", 2], [int, str], "a list, where a list of 2 was"), (["a", 1], [int, str], r"tree\.0: 'a', where"),
+          ({"a": 1}, {"b?": int}, "tree: has 'a', where only b are known"), ({"b": "1"}, {"b?": int}, r"tree\.b: '1'"),
+          ({"type": "c"}, KINDS, r"tree\.type: 'c', where 'a' or 'b' was"), ({"type": "b"}, KINDS, "tree: lacks 'y'"),
+          ({"type": "b", "y": "1"}, KINDS, r"tree\.y: '1', where a int"),
+          ({}, KINDS, r"tree\.type: None, where 'a' or"),
+          ({"type": np.arange(2)}, KINDS, r"tree\.type: a ndarray, where 'a'")]
 
 
 @pytest.mark.parametrize(("tree", "pattern"), FIT)

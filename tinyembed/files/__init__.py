@@ -3,10 +3,11 @@
 from ..core import FileReference
 from .errors import FormatError, found_in, short
 from .fasttext import FastTextFile, read_fasttext
+from .forms import check_tree
 from .projector import write_projector
 from .safetensors import SafeTensors, sparse_safetensors, write_safetensors
 from .source import Source, open_file, read_file
-from .trees import check_tree, read_tree, strings_of, write_tree
+from .trees import read_tree, strings_of, write_tree
 from .untrusted import Repeats, is_unicode, read_json
 from .word2vec import read_word2vec, write_word2vec
 from .writing import atomic_write

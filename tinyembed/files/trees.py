@@ -25,8 +25,9 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, FileReference, Record, __version__
+from ..core import Array, FileReference, __version__
 from .errors import FormatError, Path, found_in
+from .forms import check_tree
 from .header import META
 from .safetensors import SafeTensors, write_safetensors
 from .untrusted import SPARE, is_unicode, parse_json
@@ -87,61 +88,6 @@ def read_tree(path: Path, pattern: Any, *, kind: str, layout: int, mapped: bool 
         raise FormatError(path, "metadata 'tree'", f"tensors that have no place in it: {sorted(set(file) - used)[:3]}")
     check_tree(path, tree, pattern)
     return tree, found.get("version", "")
-
-
-def check_tree(path: Path, tree: Any, pattern: Any, where: str = "tree") -> None:
-    """FormatError unless a tree has the form of a pattern:
-
-        a type                 a value of it (an int is a float too, a bool no int); object allows anything
-        None, "text"           this value
-        range(a, b)            an int in it
-        np.dtype(…)            an array of this dtype
-        (a, b, …)              one of these
-        [a]                    a list of a's
-        {"x": a, "y": b}       a dict with these keys;   {str: a} with any strings for keys
-        a Record class         what an instance of it gives
-
-    >>> check_tree("file", {"step": 3, "losses": [0.5, "?"]}, {"step": int, "losses": [float]})
-    Traceback (most recent call last):
-    tinyembed.files.errors.FormatError: file, tree.losses.1: a str, where float was expected
-    """
-    wrong = _mismatch(tree, pattern, where)
-    if wrong:
-        raise FormatError(path, *wrong)
-
-
-def _mismatch(tree: Any, pattern: Any, where: str) -> tuple[str, str] | None:
-    """(where, what is wrong), or None."""
-    if isinstance(pattern, type) and issubclass(pattern, Record):
-        pattern = pattern.form()
-    if isinstance(pattern, tuple):
-        found = [_mismatch(tree, choice, where) for choice in pattern]
-        return None if None in found else max((f for f in found if f), key=lambda f: len(f[0]))  # what came closest
-    if isinstance(pattern, list) and isinstance(tree, list):
-        return next(filter(None, (_mismatch(x, pattern[0], f"{where}.{i}") for i, x in enumerate(tree))), None)
-    if isinstance(pattern, dict) and isinstance(tree, dict):
-        if str in pattern:
-            if strange := [key for key in tree if not isinstance(key, str)]:
-                return where, f"has the key {strange[0]!r}, where strings were expected"
-            pattern = dict.fromkeys(tree, pattern[str])
-        if set(tree) != set(pattern):
-            return where, f"has the keys {sorted(map(str, tree))}, where {sorted(map(str, pattern))} were expected"
-        return next(filter(None, (_mismatch(tree[key], pattern[key], f"{where}.{key}") for key in pattern)), None)
-    if pattern is object or (pattern is None and tree is None):
-        return None
-    there = f"a {type(tree).__name__}"
-    if isinstance(pattern, str):
-        fits, there, expected = isinstance(tree, str) and tree == pattern, f"{tree!r:.50}", repr(pattern)
-    elif isinstance(pattern, np.dtype):
-        fits, expected = isinstance(tree, np.ndarray) and tree.dtype == pattern, f"an array of {pattern}"
-    elif isinstance(pattern, range):
-        fits, expected = type(tree) is int and tree in pattern, f"an int in {pattern!r:.50}"
-    else:
-        fits = isinstance(pattern, type) and (
-            type(tree) is float or (type(tree) is int and abs(tree) <= 2**53) if pattern is float else
-            isinstance(tree, pattern) and (pattern is bool or not isinstance(tree, bool)))
-        expected = pattern.__name__ if isinstance(pattern, type) else type(pattern).__name__
-    return None if fits else (where, f"{there}, where {expected} was expected")
 
 
 def _encode(x: Any, where: str, tensors: dict[str, Array], path: str) -> Any:
