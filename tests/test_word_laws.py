@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from tinyembed.files import FormatError
 from tinyembed.models import Doc2Vec, FastText, GloVe, ItemToVec, TaggedDocument, Word2Vec
+from tinyembed.models.base import MADE
+from tinyembed.vectors import KeyedVectors
 
 FIVE = [line.split() for line in (
     "i love programming in python", "python is a versatile language", "machine learning is fascinating",
@@ -212,3 +215,122 @@ def test_what_is_assigned_counts_and_is_saved_or_is_refused(model, tmp_path):
             assert getattr(one, name) == other and getattr(one.network.settings, name) == other
     one.save(tmp_path / "model")
     assert model.load(tmp_path / "model").settings == one.settings
+
+
+NUMPY = {"window": [np.uint8(3)], "alpha": [np.float32(0.05), np.float16(0.05), np.longdouble(0.05)],
+         "bucket": [np.int16(100)], "vector_size": [np.int8(3)], "sg": [np.bool_(True)], "lr": [np.float16(0.1)],
+         "seed": [np.uint64(2**63)], "workers": [np.int8(2)], "dm": [np.uint8(0)], "sample": [np.float32(0.5), 1e308]}
+NO_USE = {"workers": ["auto", [1], {}], "hs": ["", []], "compute_loss": ["yes", []], "dm_concat": [""],
+          "window": [True, 2**63, 10**400], "epochs": [True, 10**30], "vector_size": [True], "seed": [10**400]}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_setting_is_the_number_that_its_file_has(model, tmp_path):
+    """Not the object that was given: a window of uint8 wraps round, float32 and float64 train apart."""
+    for name in set(NUMPY) & {*vars(model().settings)}:
+        for value in NUMPY[name]:
+            number = float(value) if isinstance(value, np.floating) else getattr(value, "item", lambda x=value: x)()
+            one, plain = (small(model, FIVE[:2], epochs=1, **{name: x}) for x in (value, number))
+            assert saved(one, tmp_path / "one") == saved(plain, tmp_path / "plain") and \
+                type(getattr(one, name)) is type(number)
+    for name in set(NO_USE) & {*vars(model().settings)}:
+        for value in NO_USE[name]:
+            with pytest.raises(ValueError, match=f"^{name} is "):
+                model(**{name: value})
+                pytest.fail(f"{name}={value}")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_what_a_model_has_made_is_not_replaced_from_outside(model, tmp_path):
+    """It was taken, and then lost by save, or the file could not be read."""
+    one = small(model)
+    before, there = saved(one, tmp_path / "model"), MADE & set(vars(one))
+    assert len(there) >= 8
+    for x, names in ((one, there), *((table, ("index_to_key", "key_to_index", "vector_size", "expandos"))
+                                     for table in tables(one))):
+        for name in names:
+            for value in (getattr(x, name), None, 5):
+                with pytest.raises(AttributeError, match=f"{name} is made with the"):
+                    setattr(x, name, value)
+    with pytest.raises(ValueError, match="gave the tables their size"):
+        one.settings.vector_size = 9
+    assert saved(one, tmp_path / "model") == before
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_attributes_and_nan_in_the_vectors_are_saved_with_the_model(model, tmp_path):
+    one = small(model)
+    for table in tables(one):
+        table.add_vector("tea", np.ones(4))
+        table.expandos["rank"] = np.arange(len(table))
+        table.vectors[0, 1] = np.nan  # after a training that diverged, say
+    before = saved(one, tmp_path / "model")
+    other = model.load(tmp_path / "model")
+    for ours, theirs in zip(tables(one), tables(other)):
+        assert theirs.index_to_key == ours.index_to_key and theirs.get_vecattr("tea", "rank") == len(ours) - 1
+        assert np.array_equal(theirs.vectors, ours.vectors, equal_nan=True)
+    assert saved(other, tmp_path / "again") == before
+    tables(one)[-1].index_to_key[0] = "renamed"
+    with pytest.raises(ValueError, match="index_to_key"):
+        one.save(tmp_path / "model")
+    assert (tmp_path / "model").read_bytes() == before
+
+
+@pytest.mark.parametrize("model", [Word2Vec, FastText, ItemToVec])
+def test_further_words_leave_what_was_written_into_the_vectors(model):
+    one, v = small(model), np.float32([1, 2, 3, 4])
+    one.wv.add_vectors(["tea", "pot"], [v, -v])
+    one.wv[one.wv.index_to_key[0]] = 2 * v  # after the table has left the network's memory
+    first = one.wv.index_to_key[0]
+    one.build_vocab([["cup", "tea"]], update=True)
+    assert np.array_equal(one.wv["tea"], v) and np.array_equal(one.wv["pot"], -v)
+    assert one.wv.index_to_key[-3:] == ["cup", "tea", "pot"]
+    if model is not FastText:  # whose vectors are made of several rows
+        assert np.array_equal(one.wv[first], 2 * v)
+        assert np.array_equal(one.network.vectors.data[one.wv.get_index("tea")], v)
+
+
+@pytest.mark.parametrize("model", [Word2Vec, Doc2Vec, ItemToVec])
+def test_what_is_written_into_the_vectors_counts_in_every_answer(model, tmp_path):
+    """Not only after a save, which wrote it into the network."""
+    def answers(x):
+        told = x.infer_vector(["python"]).tolist() if model is Doc2Vec else x.loss_on(FIVE)
+        return told, x.predict_output_word(["python"])
+
+    one = small(model)
+    one.wv.add_vector("tea", np.ones(4))
+    one.wv["python"] = 5 * np.ones(4)
+    before = answers(one)
+    one.save(tmp_path / "model")
+    assert before == answers(one) == answers(model.load(tmp_path / "model")) != answers(small(model))
+
+
+DAMAGES = {  # what may be written into vectors, so that they do not go together
+    "attribute of another length": lambda wv: wv.expandos.update(x=np.arange(2)),
+    "list as attribute": lambda wv: wv.expandos.update(x=[1, 2, 3]),
+    "texts as attribute": lambda wv: wv.expandos.update(x=np.array(["a", "b", "c"])),
+    "table as attribute": lambda wv: wv.expandos.update(x=np.ones((3, 2))),
+    "attribute with a number for a name": lambda wv: wv.expandos.update({3: np.arange(3)}),
+    "key more": lambda wv: wv.index_to_key.append("z"), "renamed key": lambda wv: wv.index_to_key.__setitem__(0, "z"),
+    "key twice": lambda wv: wv.index_to_key.__setitem__(0, "b"), "keys less": lambda wv: wv.index_to_key.clear(),
+    "pieces": lambda wv: setattr(wv, "n", (9, 3, 1)), "rows": lambda wv: setattr(wv, "rows", np.ones((2, 2)))}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_could_not_be_read_is_not_saved(damage, tmp_path):
+    kind = type(small(FastText).wv) if damage in ("pieces", "rows") else KeyedVectors
+    wv = kind(keys=["a", "b", 7], vectors=np.eye(3))
+    wv.save(tmp_path / "wv")
+    before = (tmp_path / "wv").read_bytes()
+    assert kind.load(tmp_path / "wv").index_to_key == ["a", "b", 7]
+    DAMAGES[damage](wv)
+    with pytest.raises(ValueError) as caught:
+        wv.save(tmp_path / "wv")
+    assert not isinstance(caught.value, FormatError) and (tmp_path / "wv").read_bytes() == before
+
+
+def test_keys_are_what_a_file_can_have():
+    assert [type(key) for key in KeyedVectors(keys=np.array(["a", "b"]), vectors=np.eye(2)).index_to_key] == [str, str]
+    assert small(sentences=[np.array(s) for s in FIVE]).wv.index_to_key == small().wv.index_to_key
+    with pytest.raises(ValueError, match="more than 400 digits"):
+        KeyedVectors(keys=[10**400], vectors=[[1.0]])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from functools import wraps
 from typing import Any, ClassVar, TypeVar
 
@@ -18,20 +18,25 @@ from ..train import History, check_states, load_checkpoint, save_checkpoint
 from ..vectors import KeyedVectors, refuse_unless_declared
 from .settings import Settings
 
-SIZES = ("vector_size", "min_n", "max_n", "bucket")  # settings that decide how many rows there are, and how wide
+# What a model makes, and what follows from other parts of it: assigned from outside, its file could not be read.
+MADE = frozenset(("settings", "network", "optimizer", "vocabulary", "history", "rng", "wv", "dv", "word_rows", "tags",
+                  "buckets", "bucket_rows", "integers"))
 SETTING = (None, bool, int, float)  # what a setting can be in a file
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def all_or_nothing(method: F) -> F:
     """Decorator of what changes a model: a call that is refused, wherever, leaves its attributes, what its generator
-    draws next and the rates of its optimiser as they were."""
+    draws next and the rates of its optimiser as they were. What is MADE is made anew in such calls alone."""
     @wraps(method)
     def call(self: Any, *args: Any, **named: Any) -> Any:
         before, drawn = dict(vars(self)), self.rng.bit_generator.state
         rates = [(group, group.lr) for group in (self.optimizer.groups if self.network else ())]
+        vars(self)["_changing"] = True
         try:
-            return method(self, *args, **named)
+            found = method(self, *args, **named)
+            vars(self)["_changing"] = before.get("_changing", False)
+            return found
         except BaseException:
             vars(self).clear()
             vars(self).update(before)
@@ -70,6 +75,7 @@ class TextModel:
     wv: Any
     word_rows: Array  # (V,): where in the network's table of vectors each word has its own row
     keyed: type[KeyedVectors] = KeyedVectors  # the class of `wv`
+    _changing: bool
 
     def __init__(self, settings: Settings, text: Any = None, corpus_file: Any = None, **training: Any) -> None:
         self.settings = settings
@@ -94,15 +100,12 @@ class TextModel:
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not self._is_setting(name):
-            refuse_unless_declared(self, name)
+            refuse_unless_declared(self, name, () if vars(self).get("_changing") else MADE)
             super().__setattr__(name, value)
             return
-        if name in SIZES and self.network is not None and value != getattr(self.settings, name):
-            raise ValueError(f"{name} gave the tables their size when the vocabulary was built: make a new "
-                             f"{type(self).__name__} with {name}={value!r}")
         setattr(self.settings, name, value)
         if name == "seed":
-            self.rng = np.random.default_rng(value)
+            vars(self)["rng"] = np.random.default_rng(self.seed)
 
     # -- words ---------------------------------------------------------------------------------------------------------
 
@@ -133,10 +136,12 @@ class TextModel:
                 if token in old:
                     counts[old.index[token]] += count
             grown = Vocabulary(old.tokens + [found.tokens[i] for i in new], np.concatenate([counts, found.counts[new]]))
+            self._take_back()
             if new:
                 self._grow(grown)
             self.vocabulary = grown
-        self._refresh()
+        self._refresh(len(found) if not update else len(old))
+        vars(self.settings)["_fixed"] = True
 
     def _grow(self, new: Vocabulary) -> None:
         raise ValueError(f"{type(self).__name__} learns no further words: train it anew on all of the text")
@@ -155,36 +160,52 @@ class TextModel:
         wv.expandos["count"] = self.vocabulary.counts
         return {"wv": wv}
 
-    def _refresh(self) -> None:
+    def _shared(self) -> dict[str, Array]:
+        """The tables of the network that are the vectors in `wv` and its like: none where these are computed."""
+        return {}
+
+    def _refresh(self, known: int | None = None) -> None:
         """Let `wv` have the vectors as they are now. It stays the object that it was, so that whoever has it sees what
-        training made of it, and has the keys that others have added."""
+        training made of it, and has the keys that others have added. Where such a key has become a word, one after the
+        first `known`, it keeps its vector."""
         for name, new in self._tables_by_key().items():
             old = vars(self).get(name)
             if old is None:
                 setattr(self, name, new)
                 continue
+            for i, key in enumerate(new.index_to_key[known:] if known else (), known or 0):
+                if key in old.key_to_index:
+                    new.vectors[i] = old.vectors[old.key_to_index[key]]
             if added := [key for key in old.index_to_key if key not in new.key_to_index]:
                 new.add_vectors(added, old[added])
             if new.index_to_key == old.index_to_key:
-                new.expandos = {**old.expandos, **new.expandos}
+                new.expandos.update({**old.expandos, **new.expandos})
             vars(old).update(vars(new))
 
     def _take_back(self) -> None:
         """Write into the network what was written into `wv` since that left the network's memory, as it does when keys
         are added or `wv.vectors` is assigned. (Where vectors are made of several rows there is nothing to write.)"""
-        for name, now in self._tables_by_key().items():
-            if not np.shares_memory(vars(self)[name].vectors, now.vectors):
-                now.vectors[:] = vars(self)[name].vectors[:len(now)]
+        for name, table in self._shared().items():
+            if not np.shares_memory(there := vars(self)[name].vectors, table):
+                table[:] = there[:len(table)]
 
     def _own(self) -> dict[str, Any]:
-        """The keys and vectors in `wv` and its like that the network does not give."""
+        """The keys, vectors and attributes in `wv` and its like that the network does not give: of attributes, those of
+        all keys."""
         own = {}
         for name, now in self._tables_by_key().items():
             there = vars(self)[name]
+            there.check()
+            if there.index_to_key[:len(now)] != now.index_to_key:
+                raise ValueError(f"the keys of {name} are other than those the model has: save {name} by itself")
+            further = set(there.expandos) - set(now.expandos)
+            a, b = there.vectors[:len(now)], now.vectors
             changed = np.ones(len(there), bool)
-            changed[:len(now)] = (there.vectors[:len(now)] != now.vectors).any(1)
+            changed[:len(now)] = ((a != b) & ((a == a) | (b == b))).any(1) | bool(further)  # NaN is NaN as before
             if len(rows := np.flatnonzero(changed)):
-                own[name] = KeyedVectors(keys=[there.index_to_key[i] for i in rows], vectors=there.vectors[rows])
+                own[name] = KeyedVectors(keys=[there.index_to_key[i] for i in rows],
+                                         vectors=there.vectors[rows].astype(b.dtype))
+                own[name].expandos.update((attribute, there.expandos[attribute]) for attribute in sorted(further))
         return {name: table.to_tree() for name, table in own.items()}
 
     # -- training ------------------------------------------------------------------------------------------------------
@@ -243,25 +264,36 @@ class TextModel:
             raise FormatError(path, "tree.about.settings", f"{short(sorted(strange))} are no settings of a "
                               f"{cls.__name__}")
         with found_in(path, "tree"):
-            model: Any = cls(**about["settings"])
-            model.vocabulary = Vocabulary(about["tokens"], about["counts"])
-            rows = about.get("rows")
-            for name, number in model._tables(rows).items():
-                shape = number, model.vector_size
-                if found.shapes.get(name) != shape:
-                    raise ValueError(f"table {name} is {found.shapes.get(name)} in the file, where vector_size and the "
-                                     f"words say {shape}")
-            check_states({"rng": model.rng}, {"rng": about["rng"]})
-            model._make(rows)
-            load_checkpoint(path, model.network, model.optimizer)
-            model.rng.bit_generator.state = about["rng"]
-            model._refresh()
-            for name, tree in about.get("own", {}).items():
-                if name not in model._tables_by_key():
-                    raise ValueError(f"own vectors of {short(name)}, which a {cls.__name__} does not have")
-                table = KeyedVectors.from_tree(tree)
-                vars(model)[name].add_vectors(table.index_to_key, table.vectors, replace=True)
+            model = cls(**about["settings"])
+            model._restore(path, about, found.shapes)
         return model
+
+    @all_or_nothing
+    def _restore(self, path: Any, about: Any, shapes: dict[str, tuple[int, ...]]) -> None:
+        """Be the model that a file tells of, the settings of which are those of this one."""
+        self.vocabulary = Vocabulary(about["tokens"], about["counts"])
+        rows = about.get("rows")
+        for name, number in self._tables(rows).items():
+            shape = number, self.vector_size
+            if shapes.get(name) != shape:
+                raise ValueError(f"table {name} is {shapes.get(name)} in the file, where vector_size and the words say "
+                                 f"{shape}")
+        check_states({"rng": self.rng}, {"rng": about["rng"]})
+        self._make(rows)
+        load_checkpoint(path, self.network, self.optimizer)
+        self.rng.bit_generator.state = about["rng"]
+        self._refresh()
+        vars(self.settings)["_fixed"] = True
+        for name, tree in about.get("own", {}).items():
+            if name not in self._tables_by_key():
+                raise ValueError(f"own vectors of {short(name)}, which a {type(self).__name__} does not have")
+            table = KeyedVectors.from_tree(tree)
+            there = vars(self)[name]
+            there.put(table.index_to_key, table.vectors, replace=True)
+            if table.expandos:
+                if len(table) != len(there):
+                    raise ValueError(f"attributes of {len(table)} keys, and {name} has {len(there)}")
+                there.expandos.update(table.expandos)
 
     def _tables(self, rows: Any) -> dict[str, int]:
         """How many rows the tables of a model that was saved have, those of the widest at least, by the vocabulary and
@@ -269,7 +301,7 @@ class TextModel:
         return {"vectors": len(self.vocabulary)}
 
     def _about(self) -> dict[str, Any]:
-        return {"class": type(self).__name__, "settings": vars(self.settings), "tokens": self.vocabulary.tokens,
+        return {"class": type(self).__name__, "settings": asdict(self.settings), "tokens": self.vocabulary.tokens,
                 "counts": self.vocabulary.counts, "rng": self.rng.bit_generator.state}
 
 

@@ -162,6 +162,9 @@ class Doc2Vec(Word2Vec):
         keys = dict.fromkeys(tag for tags in self.tags for tag in tags)
         return {**super()._tables_by_key(), "dv": KeyedVectors(keys=keys, vectors=self.network.documents.data)}
 
+    def _shared(self) -> dict[str, Array]:
+        return {**super()._shared(), "dv": self.network.documents.data}
+
     def _sentences(self, given: Any, corpus_file: Any) -> Any:
         documents = documents_of(given, corpus_file)
         sentences = super()._sentences(documents and words_of(documents), None)
@@ -170,11 +173,11 @@ class Doc2Vec(Word2Vec):
                              "are others: make a new model, or infer_vector for each of them")
         return sentences
 
-    def _refresh(self) -> None:
+    def _refresh(self, known: int | None = None) -> None:
         """As there; documents of which nothing was read in any training have zeros, not the numbers they began with."""
         for sums in self.optimizer.state[-1].arrays or ():
             self.network.documents.data[sums[:, 0] == 0] = 0
-        super()._refresh()
+        super()._refresh(known)
 
     def _held_out(self, sentences: Any) -> WindowBatches:
         raise ValueError("held-out documents have no vectors to predict with; judge infer_vector's")
@@ -205,6 +208,7 @@ class Doc2Vec(Word2Vec):
         if not any(word in self.vocabulary for word in words):
             warnings.warn(f"no word of {short(words)} is in the vocabulary: the vector is zeros", stacklevel=2)
             return np.zeros(self.vector_size, np.float32)
+        self._take_back()
         rng = np.random.default_rng(self.seed)
         D = self.vector_size
         network = copy.copy(self.network)

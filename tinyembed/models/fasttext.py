@@ -69,10 +69,11 @@ class SubwordVectors(KeyedVectors):
 
     def __init__(self, vector_size: int | None = None, **named: Any) -> None:
         super().__init__(vector_size, **named)
-        self.buckets, self.rows, self.n = np.zeros(0, np.int64), np.zeros((0, self.vector_size), np.float32), (3, 6, 1)
+        self.buckets, self.rows, self.n = np.zeros(0, np.int64), np.zeros((0, self.vector_size), np.float32), [3, 6, 1]
 
-    def check_fields(self) -> None:
-        if len(self.n) != 3 or self.n[0] > self.n[1]:
+    def check(self) -> None:
+        super().check()
+        if not isinstance(self.n, list) or len(self.n) != 3 or self.n[0] > self.n[1]:
             raise ValueError(f"n {short(self.n)}, where min_n <= max_n and bucket were expected")
         if self.buckets.ndim != 1 or (np.diff(self.buckets, prepend=-1, append=self.n[2]) <= 0).any() or \
                 self.rows.shape != (len(self.buckets), self.vector_size) or self.rows.dtype.kind != "f":
@@ -203,6 +204,9 @@ class FastText(Word2Vec):
             for some in blocks(V, D, 1 << 19):
                 vectors[some] = self.network.rows(np.arange(some.start, some.stop)).data
         return vectors
+
+    def _shared(self) -> dict[str, Array]:
+        return {}
 
     def _tables_by_key(self) -> dict[str, KeyedVectors]:
         tables = super()._tables_by_key()

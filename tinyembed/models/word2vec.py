@@ -180,6 +180,9 @@ class Word2Vec(TextModel):
     def _vectors(self) -> Array:
         return self.network.vectors.data
 
+    def _shared(self) -> dict[str, Array]:
+        return {"wv": self.network.vectors.data}
+
     # -- training ------------------------------------------------------------------------------------------------------
 
     @all_or_nothing
@@ -227,6 +230,7 @@ class Word2Vec(TextModel):
 
     def _held_out(self, sentences: Any) -> WindowBatches:
         """Batches to evaluate on: no word is thinned out, and what is drawn is drawn from seed 0."""
+        self._take_back()
         return self._batches(text_of(sentences), np.ones(len(self.vocabulary)), np.random.default_rng(0))
 
     def loss_on(self, sentences: Any) -> float:
@@ -238,6 +242,7 @@ class Word2Vec(TextModel):
         ids = [self.vocabulary.index[word] for word in listed(context_words) if word in self.vocabulary]
         if not ids:
             return None
+        self._take_back()
         x = self.network.rows(np.array(ids)).data
         scores = self.network.output.data @ (x.mean(0) if self.cbow_mean else x.sum(0))
         p = np.exp(scores - scores.max(), dtype=np.float64)

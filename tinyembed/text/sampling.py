@@ -26,7 +26,7 @@ def keep_probabilities(counts: npt.ArrayLike, sample: float = 1e-3) -> Floats:
         raise ValueError(f"sample must be at least 0: a share of all words, or from 1 on a count; got {sample}")
     if sample == 0:
         return np.ones(n.shape)
-    t = sample * n.sum() if sample < 1 else int(sample * (3 + math.sqrt(5)) / 2)
+    t = sample * n.sum() if sample < 1 else np.floor(sample * (3 + math.sqrt(5)) / 2)
     n = np.maximum(n, 1)
     return np.minimum(1, (np.sqrt(n / t) + 1) * (t / n)) if t else np.ones(n.shape)
 

@@ -44,6 +44,9 @@ class NodeVectors(KeyedVectors):
         """Add vectors at the end; of nodes that are there already, replace the vector or leave it."""
         one = isinstance(keys, (str, int, np.integer, tuple))
         super().add_vectors(node_key(keys) if one else _distinct(map(node_key, keys)), weights, replace)
+
+    def put(self, keys: list[Any], rows: Array, replace: bool) -> None:
+        super().put(keys, rows, replace)
         self._find_by_text()
 
     def __getitem__(self, key: Any) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -18,7 +18,8 @@ Key = str | int
 KIND, LAYOUT = "tinyembed keyed vectors", 1
 TREE = {"text": np.ndarray, "lengths": np.ndarray, "integers": np.ndarray, "vectors": np.ndarray,
         "attributes": {str: np.ndarray}}
-INTEGER = re.compile("0|-?[1-9][0-9]{0,400}")
+DIGITS = 400  # of a key that is an integer
+INTEGER = re.compile(f"0|-?[1-9][0-9]{{0,{DIGITS - 1}}}")
 T = TypeVar("T", bound="VectorTable")
 
 
@@ -45,7 +46,7 @@ class VectorTable:
         self.vectors = table
 
     def __setattr__(self, name: str, value: Any) -> None:
-        refuse_unless_declared(self, name)
+        refuse_unless_declared(self, name, ("index_to_key", "key_to_index", "vector_size", "expandos"))
         super().__setattr__(name, value)
 
     @property
@@ -148,10 +149,14 @@ class VectorTable:
         if isinstance(keys, (str, int, np.integer)):
             keys, weights = [keys], np.reshape(weights, (1, -1))
         keys, rows = _checked_keys(keys), np.asarray(weights, self._vectors.dtype)
+        if keys and rows.shape == (len(keys), self.vector_size) and not np.isfinite(rows).all():
+            raise ValueError(f"the vector of {keys[int(np.argmin(np.isfinite(rows).all(1)))]!r} is not finite")
+        self.put(keys, rows, replace)
+
+    def put(self, keys: list[Any], rows: Array, replace: bool) -> None:
+        """`add_vectors` of distinct keys, and rows that may be NaN; ValueError for another width."""
         if rows.shape != (len(keys), self.vector_size) and keys:
             raise ValueError(f"{len(keys)} keys need vectors {(len(keys), self.vector_size)}, got {rows.shape}")
-        if not np.isfinite(rows).all():
-            raise ValueError(f"the vector of {keys[int(np.argmin(np.isfinite(rows).all(1)))]!r} is not finite")
         new = [i for i, key in enumerate(keys) if key not in self.key_to_index]
         old = [i for i, key in enumerate(keys) if key in self.key_to_index] if replace else []
         if old and not self._vectors.flags.writeable:
@@ -173,7 +178,9 @@ class VectorTable:
     # -- files ---------------------------------------------------------------------------------------------------------
 
     def to_tree(self) -> dict[str, Any]:
-        """Everything, as arrays, for `files.write_tree`: for a model that keeps its vectors in a file of its own."""
+        """Everything, as arrays, for `files.write_tree`: for a model that keeps its vectors in a file of its own.
+        ValueError for what `from_tree` would refuse."""
+        self.check()
         texts = [str(key) for key in self.index_to_key]
         integers = [i for i, key in enumerate(self.index_to_key) if not isinstance(key, str)]
         # By way of a memoryview the tree does not see that a table is mapped: it is stored, not referred to.
@@ -199,17 +206,22 @@ class VectorTable:
                 raise ValueError(f"key {short(keys[i])} at position {i} is no integer")
             keys[i] = int(keys[i])
         wv = cls(keys=keys, vectors=tree["vectors"])
-        attributes = tree["attributes"].values()
-        if any(values.shape != (len(keys),) for values in attributes):
-            raise ValueError(f"attributes that do not go with {len(keys)} keys")
-        wv.expandos = dict(tree["attributes"])
+        wv.expandos.update(tree["attributes"])
         for name in cls.FIELDS:
             setattr(wv, name, tree[name])
-        wv.check_fields()
+        wv.check()
         return wv
 
-    def check_fields(self) -> None:
-        """ValueError for FIELDS from a file that do not go together, or with the vectors."""
+    def check(self) -> None:
+        """ValueError for keys, attributes and FIELDS that do not go together, or with the vectors, as they were written
+        into or as a file has them."""
+        V = len(self.index_to_key)
+        if len(self._vectors) != V or any(self.key_to_index.get(key) != i for i, key in enumerate(self.index_to_key)):
+            raise ValueError("index_to_key was written into, and key_to_index and the vectors say otherwise: make new "
+                             "ones of keys=… and vectors=…")
+        for name, values in self.expandos.items():
+            if not isinstance(name, str) or getattr(values, "shape", None) != (V,) or values.dtype.kind not in "biuf":
+                raise ValueError(f"attribute {name!r} is no array of a number for each of {V} keys")
 
     def save(self, fname: str | os.PathLike[str]) -> None:
         """Write everything to one safetensors file: whole or not at all."""
@@ -239,8 +251,12 @@ class VectorTable:
         return cls(keys=keys, vectors=vectors)
 
 
-def refuse_unless_declared(x: Any, name: str) -> None:
-    """AttributeError for a public attribute that no class of x speaks of: assigned, it would change nothing."""
+def refuse_unless_declared(x: Any, name: str, made: Container[str] = ()) -> None:
+    """AttributeError for a public attribute that no class of x speaks of: assigned, it would change nothing; and for
+    those `made` with x, which others follow."""
+    if name in made and name in vars(x):
+        raise AttributeError(f"{name} is made with the {type(x).__name__} and goes with its other parts: it cannot be "
+                             f"set, make a new one")
     if not name.startswith("_") and not hasattr(type(x), name) and not any(
             name in getattr(cls, "__annotations__", {}) for cls in type(x).__mro__):
         raise AttributeError(f"a {type(x).__name__} has no {name!r} that could be set: it would change nothing. (A "
@@ -267,11 +283,14 @@ def listed(keys: Iterable[Any]) -> list[Any]:
 
 def _checked_keys(keys: Iterable[Any]) -> list[Any]:
     """A list of distinct strings and integers."""
-    keys = [int(key) if isinstance(key, np.integer) else key for key in listed(keys)]
+    keys = [int(key) if isinstance(key, np.integer) else str(key) if isinstance(key, str) else key
+            for key in listed(keys)]
     seen: set[Any] = set()
     for i, key in enumerate(keys):
         if type(key) not in (str, int):
             raise TypeError(f"key {key!r} at position {i} is a {type(key).__name__}; keys are strings or integers")
+        if type(key) is int and abs(key) >= 10**DIGITS:
+            raise ValueError(f"the integer at position {i} has more than {DIGITS} digits: name it by a string")
         if key in seen:
             raise ValueError(f"key {key!r} at position {i} is there twice")
         seen.add(key)
