@@ -731,7 +731,6 @@ def test_a_wrong_vjp_is_refused_by_name(register, entries, error, words):
     assert x.grad is None and w.grad is None
 
 
-@pytest.mark.filterwarnings("ignore:spread made float64")
 def test_the_engine_sums_over_broadcast_axes_and_casts(register):
     @register
     def spread(x):
