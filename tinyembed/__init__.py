@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import ops
-from .core import OPS, Parameter, RowGrad, Tensor, debug_nan, no_grad, primitive, seed
+from .core import OPS, Parameter, RowGrad, Tensor, debug_nan, no_grad, no_such_name, primitive, seed
 from .core import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f".{name}", __name__)
     if name in _LATER:
         return getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)
-    raise AttributeError(f"module 'tinyembed' has no attribute {name!r}")
+    return no_such_name(__name__, name)
 
 
 def __dir__() -> list[str]:

@@ -5,6 +5,7 @@ from .blas import products_in_halves
 from .ids import as_ids, as_integers, as_row
 from .machine import CORES, THREADS, blocks, fits_cache, in_halves, keep_freed_memory
 from .modes import debug_nan, enable_grad, mode, no_grad
+from .names import Answering, answer, answering, no_such_name
 from .parameter import FileReference, Parameter, Storage
 from .primitive import ValueAndVjp, method, primitive
 from .record import Record
@@ -13,10 +14,11 @@ from .seeds import fresh_rng, restore_seed, seed, seed_state
 from .tensor import METHODS, OPS, Op, Tensor, bare, unwrapped, wrap
 from .version import __version__
 
-__all__ = ["CHUNK", "CORES", "METHODS", "OPS", "THREADS", "Array", "FileReference", "Op", "Parameter", "Record",
-           "RowGrad", "Storage", "Tensor", "ValueAndVjp", "__version__", "as_axes", "as_ids", "as_integers", "as_row",
-           "bare", "blocks", "debug_nan", "enable_grad", "fits_cache", "fresh_rng", "in_halves", "method", "mode",
-           "no_grad", "norm", "primitive", "products_in_halves", "restore_seed", "seed", "seed_state", "sum_dtype",
-           "sum_rows", "sum_rows_by_id", "unique_inverse", "unwrapped", "wrap"]
+__all__ = ["CHUNK", "CORES", "METHODS", "OPS", "THREADS", "Answering", "Array", "FileReference", "Op", "Parameter",
+           "Record", "RowGrad", "Storage", "Tensor", "ValueAndVjp", "__version__", "answer", "answering", "as_axes",
+           "as_ids", "as_integers", "as_row", "bare", "blocks", "debug_nan", "enable_grad", "fits_cache", "fresh_rng",
+           "in_halves", "method", "mode", "no_grad", "no_such_name", "norm", "primitive", "products_in_halves",
+           "restore_seed", "seed", "seed_state", "sum_dtype", "sum_rows", "sum_rows_by_id", "unique_inverse",
+           "unwrapped", "wrap"]
 
 keep_freed_memory()  # of this process: a setting of the C library's, which `import tinyembed` makes (see the README)

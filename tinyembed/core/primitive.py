@@ -12,6 +12,7 @@ import numpy as np
 
 from .arrays import as_axes, beside_arrays, given, is_scalar, plain_number, scalar_array, words_for
 from .modes import check_finite, mode
+from .names import answer, answering
 from .rowgrad import Array
 from .tensor import METHODS, OPS, Op, Tensor, holds_tensor, unwrapped, wrap
 from .walk import FORWARDS, Node, Vjp
@@ -91,6 +92,9 @@ def primitive(forward: Callable[..., ValueAndVjp] | None = None, *, rows: bool =
             y, vjp = run(*values, **options)
         except ValueError as error:
             raise ValueError(f"{name}: {error} [given {words_for(values)}]") from error
+        except TypeError as error:
+            answer(error)
+            raise
         except AttributeError as error:
             if any(type(x) in (list, tuple) for x in values):
                 raise TypeError(f"{name} takes tensors or arrays where it was given a list: te.Tensor([…])") from error
@@ -116,7 +120,7 @@ def primitive(forward: Callable[..., ValueAndVjp] | None = None, *, rows: bool =
 
 def method(function: Method) -> Method:
     """Let a plain function of tensors be called as a method of its first argument."""
-    METHODS[function.__name__] = function
+    function = METHODS[function.__name__] = answering(function)
     return function
 
 
@@ -150,6 +154,11 @@ def _unwrap_list(xs: Any) -> tuple[Any, Any]:
 
 def _by_position(run: Callable[..., Any], args: Any, options: Any) -> tuple[Any, Any]:
     """Tensors and arrays given by name, put where the vjp answers for them: at their position."""
-    bound = inspect.signature(run).bind(*args, **options)
+    try:
+        bound = inspect.signature(run).bind(*args, **options)
+    except TypeError as error:
+        error.args = (f"{run.__name__}() {error}",)
+        answer(error)
+        raise
     bound.apply_defaults()
     return bound.args, {k: unwrapped(v) for k, v in bound.kwargs.items()}

@@ -17,6 +17,7 @@ import numpy as np
 
 from .arrays import new_array
 from .modes import mode
+from .names import answering, no_such_name
 from .rowgrad import Array, RowGrad
 from .walk import Node, tick, walk
 
@@ -55,6 +56,7 @@ class Tensor:
 
     _data: Array
 
+    @answering
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         self._data = new_array(bare(data, "te.Tensor"))
         self._node: Node | None = None
@@ -162,6 +164,7 @@ class Tensor:
         """What a lookup reads from: an object with `.shape`, `.dtype` and `.take(ids, axis=0, mode=…)`."""
         return self._data if self._reader is None else self._reader
 
+    @answering
     def backward(self, grad: Any = None) -> None:
         """Accumulate dL/dx into `.grad` of every leaf x this tensor was computed from, and free the graph.
 
@@ -206,7 +209,7 @@ class Tensor:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = METHODS.get(name)
         if method is None:
-            raise AttributeError(f"a {type(self).__name__} has no attribute and no op {name!r}")
+            return no_such_name(self, name, "Tensor")
         return functools.partial(method, self)
 
     def __dir__(self) -> list[str]: return [*super().__dir__(), *METHODS]

@@ -1,6 +1,9 @@
 """Text and graphs that every Python installation already has, text and pictures that are made, and the batches that
 training draws from them."""
 
+from typing import TYPE_CHECKING
+
+from ..core import no_such_name
 from .baskets import BasketBatches
 from .batches import Batches, NextTokenBatches, split_documents
 from .cooccurrence import CooccurrenceBatches, Cooccurrences, cooccurrences
@@ -19,6 +22,10 @@ from .tastes import Tastes, planted_tastes
 from .triples import Facts, as_triples, library_triples, number_triples, split_triples
 from .walks import random_walks
 from .windows import SentenceIds, WindowBatches, Windows, checked_sentences
+
+if not TYPE_CHECKING:  # which is to go on finding names that are wrong
+    def __getattr__(name):
+        return no_such_name(__name__, name)
 
 __all__ = ["SHAPE_ATTRIBUTES", "BasketBatches", "Batches", "CooccurrenceBatches", "Cooccurrences", "Drawings", "Facts",
            "Graph", "NextTokenBatches", "Pictures", "Planted", "Senses", "SentenceIds", "Tastes", "WindowBatches",

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..core import answering
+
 Ids = npt.NDArray[np.int64]
 Documents = npt.NDArray[np.integer] | Sequence[int] | Sequence[npt.NDArray[np.integer]]
 
@@ -79,6 +81,7 @@ class Batches:
     [2] ['c']
     """
 
+    @answering
     def __init__(self, arrays: Any, size: int, rng: np.random.Generator | None = None, drop_last: bool = False) -> None:
         _check_counts(size=size)
         self.arrays = (arrays,) if hasattr(arrays, "shape") else tuple(arrays)

@@ -1,6 +1,8 @@
 """Floor 3: Module, the layers, and what makes an encoder of any of them, one idea a file."""
 
-from ..core import Parameter
+from typing import TYPE_CHECKING
+
+from ..core import Parameter, no_such_name
 from .activation import GELU, ReLU
 from .attention import KeysAndValues, MultiHeadAttention
 from .batch_norm import BatchNorm2d
@@ -19,6 +21,10 @@ from .positional import BERTEmbedding, GPTEmbedding, LearnedPositionalEmbedding,
 from .recurrent import GRU, LSTM
 from .relative import ALiBi, RelativePositionBias, RotaryEmbedding
 from .transformer import ACTIVATIONS, MLP, TransformerBlock
+
+if not TYPE_CHECKING:  # which is to go on finding names that are wrong
+    def __getattr__(name):
+        return no_such_name(__name__, name)
 
 __all__ = ["ACTIVATIONS", "GELU", "GRU", "LSTM", "MLP", "ALiBi", "AdaptiveAvgPool2d", "AvgPool2d", "BERTEmbedding",
            "BatchNorm2d", "Buffer", "Conv1d", "Conv2d", "Dense", "Dropout", "Embedding", "EmbeddingBag", "Encoder",

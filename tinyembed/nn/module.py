@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core import FileReference, Parameter, Tensor
+from ..core import Answering, FileReference, Parameter, Tensor, answer, answering
 
 if TYPE_CHECKING:
     from .features import Features
@@ -29,7 +29,7 @@ class Buffer(Parameter):
         super().__init__(data, requires_grad=False)
 
 
-class Module:
+class Module(Answering, place="Module"):
     """Base of layers and models. Subclasses set attributes in `__init__` and define `forward`.
 
     Parameters and modules are found among the attributes, and in lists, tuples and dicts held by them, in the order
@@ -52,7 +52,11 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} defines no forward")
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        return self.forward(*args, **options)
+        try:
+            return self.forward(*args, **options)
+        except TypeError as error:
+            answer(error)
+            raise
 
     def __setattr__(self, name: str, value: Any) -> None:
         """A parameter's place is for parameters, or None: anything else would be out of training without a word."""
@@ -152,6 +156,7 @@ class Module:
             p.zero_grad()
         return self
 
+    @answering
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
         for p in self.parameters():
@@ -164,6 +169,7 @@ class Module:
         where it is."""
         return {name: p.storage.reference() or p.data.copy() for name, p in self.named_state()}
 
+    @answering
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Set every parameter and buffer from arrays or tensors of the same names and shapes. A `FileReference` says
         that the parameter is to be mapped from that file, as it must be already.

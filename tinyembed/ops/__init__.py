@@ -1,6 +1,8 @@
 """Floor 1: every op beside its gradient, one idea a file. The primitives stand in `te.OPS` too."""
 
-from ..core import as_ids
+from typing import TYPE_CHECKING
+
+from ..core import as_ids, no_such_name
 from .attention import attention, check_mask
 from .bag import check_mode, embedding_bag
 from .batch_norm import batch_norm
@@ -72,6 +74,10 @@ from .shape import (
     transpose,
 )
 from .windows import pair
+
+if not TYPE_CHECKING:  # which is to go on finding names that are wrong
+    def __getattr__(name):
+        return no_such_name(__name__, name)
 
 __all__ = [
     "abs", "adaptive_avg_pool2d", "add", "all", "any", "argmax", "argmin", "argsort", "as_ids", "astype", "attention",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import METHODS, Array, Tensor, ValueAndVjp, as_axes, method, primitive, unwrapped
+from ..core import METHODS, Array, Tensor, ValueAndVjp, answering, as_axes, method, primitive, unwrapped
 
 Shape = int | Sequence[int]
 
@@ -126,7 +126,7 @@ def _split_of(x: Tensor, places: Sequence[int], axis: int = 0) -> list[Tensor]:
     return split(x, places, axis)
 
 
-METHODS["split"] = _split_of
+METHODS["split"] = answering(_split_of)
 
 
 @method

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Parameter, RowGrad
+from ..core import Answering, Array, Parameter, RowGrad, answering
 from ..rows import LazyRows
 from .groups import listed
 
@@ -101,7 +101,7 @@ class ParamGroup:
         return changes
 
 
-class Optimizer:
+class Optimizer(Answering, place="Optimizer"):
     """Base of the optimisers. `step()` changes each parameter that has a gradient; `zero_grad()` forgets gradients.
 
     params    the parameters, as `model.parameters()` gives them; or groups, a list of dicts each with "params" and any
@@ -190,6 +190,7 @@ class Optimizer:
     def scale(self, value: float) -> None:
         self.set_each([{"scale": value}] * len(self.groups))
 
+    @answering
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
         for p in self.params:
