@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from test_encoder import TEXTS, bert, lstm, static
 
+import tinyembed as te
 from tinyembed.files import FormatError, write_safetensors
 from tinyembed.models import SentenceEncoder
 from tinyembed.nn import Dense, Linear
@@ -116,6 +117,10 @@ def test_dense_layers_that_do_not_fit_are_refused(tmp_path):
 
 
 def test_folders_that_are_none(tmp_path):
+    for load in (te.models.load_bert, te.models.load_gpt, te.load_table, te.text.load_tokenizer, te.files.SafeTensors,
+                 te.vectors.KeyedVectors.load):
+        with pytest.raises(FileNotFoundError, match=r"\(only local files .* nothing is fetched\): 'org/model'"):
+            load("org/model")
     with pytest.raises(FileNotFoundError, match=r"org/model: there is no such folder\. Only local"):
         SentenceEncoder("org/model")
     with pytest.raises(FormatError, match=r"no modules\.json in it"):

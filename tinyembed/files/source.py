@@ -19,7 +19,12 @@ BLOCK = 1 << 18  # small enough for a processor's cache, and for what a block's 
 def open_file(path: Path) -> BinaryIO:
     """A file, open to be read. FormatError for what is none: a device may have no end, and who opens a pipe that nobody
     writes to waits for ever. OSError as `open` does."""
-    file = open(os.fspath(path), "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))
+    wait = getattr(os, "O_NONBLOCK", 0)
+    try:
+        file = open(os.fspath(path), "rb", opener=lambda name, flags: os.open(name, flags | wait))
+    except FileNotFoundError as error:  # org/name of a hub, perhaps
+        error.strerror = f"{error.strerror} (only local files and folders are read, and nothing is fetched)"
+        raise
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise FormatError(path, "the path", "not a regular file")
