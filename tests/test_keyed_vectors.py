@@ -448,6 +448,14 @@ def test_no_question_answers_with_a_vector_that_is_not_finite(bad):
                 lambda: wv.get_vector("b", norm=True)):
         with pytest.raises(ValueError, match=r"'odd'.* is not finite"):
             ask()
+    late = KeyedVectors(keys=["odd", "b", "c"], vectors=np.float32([[1, 1], [1, 2], [2, 1]]))
+    late.fill_norms()
+    late.vectors[0, 1] = bad  # after the lengths were taken
+    for ask in (lambda: late.most_similar("b"), lambda: late.most_similar("b", topn=None), lambda: late.distances("c"),
+                lambda: late.similar_by_vector(np.ones(2)), lambda: late.closer_than("b", "c"),
+                lambda: late.rank("b", "c"), lambda: late.evaluate_word_analogies({"x": [("b", "c", "b", "c")]})):
+        with pytest.raises(ValueError, match=r"'odd'.* is not finite"):
+            ask()
     assert wv.similarity("b", "c") == np.float32(0.8)
 
 
@@ -458,3 +466,23 @@ def test_a_mean_of_unknown_keys_is_zeros_and_says_so():
         with pytest.warns(UserWarning, match=r"none of .*'zz'.* has a vector"):
             assert not np.any(ask())
     assert wv.n_similarity(["w1", "zz"], ["w1"]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("weight", [np.nan, np.inf, -np.inf, 1e308])
+def test_weights_that_add_up_to_no_number_are_refused(weight):
+    """They gave NaN, or no key at all."""
+    wv = make()
+    for ask in (lambda: wv.most_similar([("w1", weight), ("w2", 1e308)]), lambda: wv.most_similar(
+            positive="w1", negative=[("w2", weight), ("w3", -1e308)]), lambda: wv.get_mean_vector(
+            ["w1", "w2", "w3"], [weight, 1e308, 1])):
+        with pytest.raises(ValueError, match="weights are finite numbers"):
+            ask()
+
+
+@pytest.mark.parametrize("scale", [1e300, 1e-300, 1e-320, 1.0])
+def test_a_query_of_any_length_has_its_direction(scale):
+    """Squares that no float holds made it a zero vector."""
+    wv, query = make(), np.array([scale, 0, 0])
+    found = wv.similar_by_vector(query, topn=8)
+    assert dict(found) == pytest.approx(dict(wv.similar_by_vector(np.array([1.0, 0, 0]), topn=8)))
+    assert found[0][1] > 0.5

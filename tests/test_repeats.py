@@ -2,13 +2,15 @@
 
 import gzip
 import struct
+import tracemalloc
+import warnings
 
 import numpy as np
 import pytest
 from mutants import MB, memory_limit, time_limit
 
 from tinyembed.files import FormatError, Repeats, read_fasttext, read_word2vec, untrusted
-from tinyembed.text import Vocabulary, load_tokenizer
+from tinyembed.text import LineSentences, Vocabulary, load_tokenizer
 from tinyembed.vectors import KeyedVectors
 
 N = 400_000
@@ -44,6 +46,33 @@ def test_keys_of_vectors_that_are_there_many_times(tmp_path):
     wv.save(tmp_path / "wv")
     with time_limit(4), memory_limit(32), pytest.raises(FormatError, match="twice"):
         KeyedVectors.load(tmp_path / "wv")
+
+
+BOMBS = {  # some kilobytes of gzip -> what reads them
+    "no pairs": (b"a b\n" * 2000, lambda path: A_TO_D.evaluate_word_pairs(path)),
+    "one long line": (b"a\t" * (3 << 19), lambda path: A_TO_D.evaluate_word_pairs(path)),
+    "no questions": (b": x\n" + b"a b c\n" * 2000, lambda path: A_TO_D.evaluate_word_analogies(path)),
+    "questions of unknown words": (b": x\n" + b"now four odd words\n" * 10_000, lambda path: A_TO_D.evaluate_word_analogies(path)),
+    "one long word": (b"\0" * (40 << 20), lambda path: list(LineSentences(path)))}
+A_TO_D = KeyedVectors(keys=["a", "b", "c", "d"], vectors=np.eye(4))
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_lines_that_say_nothing_take_no_memory(tmp_path, name):
+    """A warning for each of them took a hundred times the file."""
+    data, read = BOMBS[name]
+    (tmp_path / "a.gz").write_bytes(gzip.compress(data, 1))
+    tracemalloc.start()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        try:
+            read(tmp_path / "a.gz")
+            assert name.startswith(("no q", "quest"))
+        except ValueError as error:  # too few pairs; no text
+            assert str(tmp_path) in str(error) or "pairs are known" in str(error)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(told) <= 1 and peak < {"one long word": 40, "one long line": 8}.get(name, 1) * MB
 
 
 class Same(str):

@@ -304,13 +304,26 @@ def test_codes_find_most_of_what_the_vectors_find():
     ({"vectors": [[1, np.nan]]}, ValueError, "row 0 is not finite"),
     ({"score": "cos"}, ValueError, "score is one of cos_sim, dot, euclidean.* got 'cos'"),
     ({"precision": "int4"}, ValueError, "float32, int8, binary.*'int4'"),
-    ({"rescore": 0}, ValueError, "rescore at least 1.* 0"),
+    ({"rescore": 0}, ValueError, "rescore is an integer, 1 at least.* 0"),
     ({"keep_vectors": False}, ValueError, "keep them"),
     ({"vectors": [[2e38]], "precision": "int8", "score": "dot"}, ValueError, "beyond leave float32"),
 ])
 def test_what_makes_no_index(kwargs, error, message):
     with pytest.raises(error, match=message):
         SearchIndex(**{"vectors": np.eye(3), **kwargs})
+
+
+def test_what_an_index_was_made_with_is_not_assigned_and_what_is_saved_is_read(tmp_path):
+    one = SearchIndex(np.eye(8), "dot", "int8")
+    for name in ("score", "precision", "shape", "norms", "vectors", "codes", "ranges", "keep_vectors"):
+        with pytest.raises(AttributeError, match=name):
+            setattr(one, name, getattr(one, name, 1))
+    for bad in (0, True, 2.5, 1 << 40, "4", None):
+        with pytest.raises(ValueError, match="rescore is an integer"):
+            one.rescore = bad
+    one.rescore = np.int8(2)
+    one.save(tmp_path / "index")
+    assert repr(SearchIndex.load(tmp_path / "index")) == repr(one) and type(one.rescore) is int
 
 
 def test_what_an_index_can_not_search():

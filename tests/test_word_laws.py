@@ -1,5 +1,7 @@
 """Laws of all word models alike: what is refused changes nothing, what is assigned counts, what is saved is read."""
 
+import gzip
+
 import numpy as np
 import pytest
 
@@ -127,6 +129,17 @@ def test_inference_of_a_long_document_falls_to_the_end(monkeypatch):
     one = small(Doc2Vec)
     rates = rates_of(lambda: one.infer_vector(FIVE[0] * 1500, epochs=5), monkeypatch)
     assert len(rates) == 20 and rates == sorted(set(rates), reverse=True) and rates[-1] < 0.0015
+
+
+@pytest.mark.parametrize(("text", "tags"), [
+    (b"a b\n\nc d\n", [0, 2]), (b"\n \n\t\na b\r\n\r\nc d", [3, 5]), (b"a b\nc d\n\n\n", [0, 1]),
+    (b"a " * 25_000 + b"\nb c\n", [0, 1]), (gzip.compress(b"a b\n\nc d", mtime=0), [0, 2]),
+    ("a b\x0cc\x85d\u2028e\ng h".encode(), [0, 1])])
+def test_documents_of_a_file_are_tagged_by_their_lines(tmp_path, text, tags):
+    """Blank ones count, and a long one is one."""
+    (tmp_path / "corpus").write_bytes(text)
+    one = Doc2Vec(corpus_file=tmp_path / "corpus", vector_size=2, min_count=1, epochs=1, sample=0)
+    assert one.dv.index_to_key == tags
 
 
 @pytest.mark.parametrize("model", [Word2Vec, FastText, GloVe, Doc2Vec])
@@ -334,3 +347,13 @@ def test_keys_are_what_a_file_can_have():
     assert small(sentences=[np.array(s) for s in FIVE]).wv.index_to_key == small().wv.index_to_key
     with pytest.raises(ValueError, match="more than 400 digits"):
         KeyedVectors(keys=[10**400], vectors=[[1.0]])
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_what_cannot_be_a_checkpoint_is_known_before_the_training(model, tmp_path):
+    one = small(model)
+    before = saved(one, tmp_path / "model")
+    for path in (tmp_path, tmp_path / "none" / "run"):
+        with pytest.raises(OSError):
+            one.train(text_for(model, FIVE), checkpoint=path)
+    assert saved(one, tmp_path / "model") == before

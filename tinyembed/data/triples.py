@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core import Array, as_integers
+from ..core import Array, as_ids, as_integers
 from .prose import Roots, library_sources, nothing_found, syntax_tree
 
 Triple = tuple[str, str, str]
@@ -95,17 +95,18 @@ def split_triples(triples: Any, valid: float = 0.05, test: float = 0.05, rng: np
     triples = triples[np.sort(np.unique(triples, axis=0, return_index=True)[1])]
     rng = np.random.default_rng(0) if rng is None else rng
     # How many triples that stay have this entity, or this relation. A triple with one entity twice counts once.
-    entities, relations = np.zeros((2, triples.max(initial=-1) + 1), np.int64)
-    np.add.at(relations, triples[:, 1], 1)
-    np.add.at(entities, triples[:, 0], 1)
-    np.add.at(entities, triples[triples[:, 0] != triples[:, 2], 2], 1)
+    ids = np.unique(triples, return_inverse=True)[1].reshape(triples.shape)  # those that are there, from 0
+    entities, relations = np.zeros((2, ids.max(initial=-1) + 1), np.int64)
+    np.add.at(relations, ids[:, 1], 1)
+    np.add.at(entities, ids[:, 0], 1)
+    np.add.at(entities, ids[ids[:, 0] != ids[:, 2], 2], 1)
     part = np.zeros(len(triples), np.int8)  # 0: train, 1: valid, 2: test
     wanted = [round(test * len(triples)), round((test + valid) * len(triples))]
     held = 0
     for i in rng.permutation(len(triples)).tolist():
         if held == wanted[1]:
             break
-        head, relation, tail = triples[i].tolist()
+        head, relation, tail = ids[i].tolist()
         both = [head, tail] if head != tail else [head]
         if relations[relation] > 1 and (entities[both] > 1).all():
             entities[both] -= 1
@@ -149,16 +150,21 @@ class Facts:
         return np.repeat(np.arange(len(asked)), counts), entities[places]
 
 
-def as_triples(triples: Any) -> Array:
-    """ids (N, 3) as int64; ValueError for what is none."""
+def as_triples(triples: Any, num_entities: int | None = None) -> Array:
+    """ids (N, 3) as int64; ValueError for what is none, IndexError for an entity beyond num_entities."""
     ids = as_integers(triples)
     if ids.ndim != 2 or ids.shape[1] != 3 or ids.min(initial=0) < 0:
         raise ValueError(f"triples are ids (N, 3) of head, relation and tail, none below 0, not {ids.shape}")
+    if num_entities is not None:
+        as_ids(ids[:, [0, 2]], num_entities, "the entities")
     return ids.astype(np.int64, copy=False)
 
 
 def _keys(ids: Array, relations: Array) -> Array:
-    """One number for both, as there are fewer than 2^40 entities."""
+    """One number for both; ValueError for ids that it has no room for."""
+    if ids.max(initial=0) >= 1 << 40 or relations.max(initial=0) >= 1 << 23:
+        raise ValueError(f"facts are of ids below 2^40 and relations below 2^23, not {ids.max()} and "
+                         f"{relations.max()}: data.number_triples numbers names")
     return (relations << 40) | ids
 
 

@@ -11,6 +11,7 @@ from ..core import Array, blocks, fresh_rng
 from .graph import Graph, as_graph, first_above
 
 WALKERS = 8192  # that walk side by side
+WIDTH = 1024  # nodes of a walk that there is room for at first
 PATIENCE = 16  # draws that may be rejected before all ways on are weighed
 
 
@@ -48,7 +49,7 @@ def random_walks(graph: Any, walk_length: int, num_walks: int, p: float = 1, q: 
 
 def walk_ids(graph: Graph, walk_length: int, num_walks: int, p: float = 1, q: float = 1,
              rng: np.random.Generator | None = None) -> Iterator[tuple[Array, Array]]:
-    """The walks of `random_walks` as ids, some thousands at a time: (walks (W, walk_length), how long each is (W,))."""
+    """The walks of `random_walks` as ids, some thousands at a time: (walks (W, …), how long each is (W,))."""
     for name, number in ("walk_length", walk_length), ("num_walks", num_walks):
         if number < 1:
             raise ValueError(f"{name} is 1 or more, not {number}")
@@ -65,7 +66,8 @@ def _walks(steps: Steps, walk_length: int, num_walks: int) -> Iterator[tuple[Arr
         starts = steps.rng.permuted(np.tile(np.arange(N), (rounds.stop - rounds.start, 1)), axis=1).reshape(-1)
         for some in blocks(len(starts), entries=WALKERS):
             here = before = starts[some]
-            walks, lengths = np.zeros((len(here), walk_length), np.int32), np.ones(len(here), np.int64)
+            # As wide as they get: where there is no way on, a walk takes no room for its whole length.
+            walks, lengths = np.zeros((len(here), min(walk_length, WIDTH)), np.int32), np.ones(len(here), np.int64)
             walks[:, 0], walking, tries = here, np.arange(len(here)), np.zeros(len(here), np.int64)
             while True:
                 on = (lengths[walking] < walk_length) & (steps.totals[here] > 0)
@@ -73,6 +75,8 @@ def _walks(steps: Steps, walk_length: int, num_walks: int) -> Iterator[tuple[Arr
                     walking, before, here, tries = walking[on], before[on], here[on], tries[on]
                 if not len(walking):
                     break
+                if lengths.max() == walks.shape[1]:
+                    walks = np.concatenate([walks, np.zeros_like(walks)], axis=1)
                 x, taken = steps.draw(None if (lengths == 1).all() else before, here)
                 tries += 1
                 for i in np.flatnonzero(~taken & (tries > PATIENCE)).tolist():

@@ -80,8 +80,11 @@ class Source:
         return self._take(self._content.readline, most)
 
     def lines(self) -> Iterator[bytes]:
-        """The lines that are left, with their ends; one of more than a MiB comes in pieces."""
-        return iter(lambda: self.line(1 << 20), b"")
+        """The lines that are left, with their ends; of one of more than a MiB, that much."""
+        while line := self.line(1 << 20):
+            yield line
+            while len(line) == 1 << 20 and not line.endswith(b"\n"):
+                line = self.line(1 << 20)
 
     def whole_lines(self, number: int, longest: int) -> Iterator[tuple[int, list[bytes]]]:
         """The lines that are left, without their ends, block by block, with the number of the block's first one; the

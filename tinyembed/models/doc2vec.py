@@ -15,6 +15,7 @@ from ..data import WindowBatches, Windows
 from ..files import short
 from ..ops import matmul
 from ..optim import Adagrad
+from ..text import LineSentences
 from ..train import fit
 from ..vectors import KeyedVectors
 from .base import TextModel, all_or_nothing, text_of
@@ -100,7 +101,8 @@ class Doc2Vec(Word2Vec):
 
     documents    `TaggedDocument(words, tags)`, or anything with these attributes; gone through several times, in the
                  same order. A list is kept as ids; anything else is read anew in each pass
-    corpus_file  instead: a file with a document in each line, whose tag is the number of its line, from 0
+    corpus_file  instead: a file with a document in each line, whose tag is the number of its line, from 0; blank lines
+                 count, and have none
     dm           1: PV-DM, document and neighbours predict a word; 0: PV-DBOW, the document alone does
     dm_mean      PV-DM adds up tags and neighbours (0) or takes their mean (1)
     dbow_words   with dm=0: also train the words' vectors, by skip-gram; else they stay random (`untrained()` says so)
@@ -240,7 +242,8 @@ def documents_of(documents: Any, corpus_file: Any) -> Any:
         raise TypeError(f"a document has words and tags, TaggedDocument(words, tags), not {text[0]!r:.60}")
     if corpus_file is None:
         return text
-    return Again(lambda: (TaggedDocument(words, [i]) for i, words in enumerate(text)))
+    lines = LineSentences(corpus_file, None)
+    return Again(lambda: (TaggedDocument(words, [i]) for i, words in enumerate(lines) if words))
 
 
 def words_of(documents: Any) -> Any:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..core import Array, Parameter, Tensor, blocks
-from ..data import as_graph
+from ..data import Graph, as_graph
 from ..nn import Module
 from ..ops import embedding, log_sigmoid, negative_sampling, vecdot
 from ..optim import Adagrad
 from ..train import History, fit
-from ..vectors import NodeVectors
+from ..vectors import NodeVectors, refuse_unless_declared
 
 BATCH, NOISE = 256, 32  # edges in a step, and nodes drawn at random that they share
 
@@ -79,13 +79,25 @@ class LINE:
     True
     """
 
+    graph: Graph
+    dimensions: int
+    orders: tuple[int, ...]
+    negative: int
+    seed: int | None
+    history: list[History]
+    wv: NodeVectors
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        refuse_unless_declared(self, name, ("graph", "dimensions", "orders", "negative", "seed"))
+        super().__setattr__(name, value)
+
     def __init__(self, graph: Any, dimensions: int = 64, orders: Iterable[int] = (1, 2), negative: int = 5,
                  weight_key: str | None = "weight", seed: int | None = 1) -> None:
         self.graph, self.dimensions, self.orders = as_graph(graph, weight_key), dimensions, tuple(orders)
         self.negative, self.seed = negative, seed
         if self.orders not in ((1,), (2,), (1, 2)):
             raise ValueError(f"orders are (1,), (2,) or (1, 2), not {self.orders}")
-        if dimensions < 1 or dimensions % len(self.orders) or negative < 1:
+        if dimensions < 1 or dimensions % len(self.orders) or not 1 <= negative < np.inf:
             raise ValueError(f"dimensions, which {self.orders} have equal shares of, and negative are 1 or more, not "
                              f"{dimensions} and {negative}")
         if not self.graph.weights.any():
@@ -94,7 +106,7 @@ class LINE:
     def fit(self, epochs: int = 50, lr: float = 0.1, *, progress: bool = False) -> LINE:
         """Draw as many edges as there are, `epochs` times; the learning rate falls from lr to 0 in a straight line."""
         rng = np.random.default_rng(self.seed)
-        self.history: list[History] = []
+        self.history = []
         tables = [self._trained(order, rng, epochs, lr, progress) for order in self.orders]
         self.wv = NodeVectors(keys=self.graph.nodes, vectors=np.concatenate(tables, 1))
         return self

@@ -17,9 +17,12 @@ Objective = Callable[[Tensor, Tensor, Array], Tensor]  # scores (B,), of negativ
 
 def drawn(model: Any, n: int) -> Array:
     """About `model.negatives` of the ids 0 … n - 1, in ascending order: repeats are dropped. Drawn from the model's
-    generator, or in eval mode from seed 0, so that looking at a loss does not change what is drawn next."""
+    generator, or in eval mode from seed 0, so that looking at a loss does not change what is drawn next. No more are
+    drawn than 64 n, of which one id is missing once in e^64 / n times. ValueError for fewer than one."""
+    if model.negatives < 1:
+        raise ValueError(f"negatives are 1 at least, not {model.negatives}")
     rng = model.rng if model.training else np.random.default_rng(0)
-    return np.unique(rng.integers(n, size=model.negatives))
+    return np.unique(rng.integers(n, size=min(model.negatives, 64 * n)))
 
 
 def are_wrong(facts: Facts | None, ids: Array, relations: Array, answers: Array, k: Array, back: bool = False) -> Array:

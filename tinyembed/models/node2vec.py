@@ -10,7 +10,7 @@ import numpy as np
 
 from ..data import Graph, as_graph, random_walks
 from ..files import short
-from ..vectors import NodeVectors, node_key
+from ..vectors import NodeVectors, node_key, refuse_unless_declared
 from .word2vec import Word2Vec
 
 
@@ -92,6 +92,15 @@ class Node2Vec:
     >>> bool(model.wv.similarity(32, "33") > model.wv.similarity(33, 0))
     True
     """
+
+    graph: Graph
+    dimensions: int
+    seed: int | None
+    walks: Walks
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        refuse_unless_declared(self, name, ("graph", "dimensions", "seed", "walks"))
+        super().__setattr__(name, value)
 
     def __init__(self, graph: Any, dimensions: int = 64, walk_length: int = 30, num_walks: int = 200, p: float = 1,
                  q: float = 1, weight_key: str | None = "weight", seed: int | None = 1) -> None:

@@ -11,6 +11,7 @@ from ..files import FormatError, Source
 
 _LETTERS = re.compile(r"[^\W\d]+")
 _PIECE = 1 << 20  # bytes of a line that are looked at together
+LONGEST = 1 << 24  # bytes of a word
 
 
 def simple_preprocess(doc: str | bytes, deacc: bool = False, min_len: int = 2, max_len: int = 15) -> list[str]:
@@ -35,11 +36,12 @@ class LineSentences:
     """The lines of a file as lists of words, read anew in each pass: for a corpus that memory does not hold.
 
     path                 text in UTF-8, plain or gzip'd (seen from its first bytes), words parted by white space
-    max_sentence_length  longer lines become several sentences of so many words (a corpus may be one line)
+    max_sentence_length  longer lines become several sentences of so many words (a corpus may be one line); None: each
+                         line is one, a blank one too, for whom their number says something
     limit                how many lines to read; None for all
 
-    Raises OSError, at once, if there is no such file; FormatError, in a pass, with the line that is not UTF-8, and for
-    gzip data that are cut off.
+    Raises OSError, at once, if there is no such file; FormatError, in a pass, with the line that is not UTF-8, or has a
+    word of 16 MB, and for gzip data that are cut off.
 
     >>> import gzip, pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -50,9 +52,9 @@ class LineSentences:
     ([['the', 'cat', 'sat'], ['on', 'the', 'mat']], 2)
     """
 
-    def __init__(self, path: str | os.PathLike[str], max_sentence_length: int = 10000, limit: int | None = None
+    def __init__(self, path: str | os.PathLike[str], max_sentence_length: int | None = 10000, limit: int | None = None
                  ) -> None:
-        if max_sentence_length < 1 or (limit is not None and limit < 0):
+        if (max_sentence_length is not None and max_sentence_length < 1) or (limit is not None and limit < 0):
             raise ValueError(f"max_sentence_length must be at least 1, limit at least 0 or None, got "
                              f"{max_sentence_length} and {limit}")
         Source(path).close()
@@ -60,23 +62,26 @@ class LineSentences:
 
     def __iter__(self) -> Iterator[list[str]]:
         words: list[str] = []
+        most = self.max_sentence_length
         with Source(self.path) as source:
             number, rest = 1, b""
             while (self.limit is None or number <= self.limit) and (piece := source.line(_PIECE)):
                 rest += piece
                 # Of a long line, all but the last word, which may be cut.
                 whole, rest = (rest, b"") if piece.endswith(b"\n") else _before_last_space(rest)
+                if len(rest) > LONGEST:
+                    raise FormatError(self.path, f"line {number}", f"a word of more than {LONGEST:,} bytes: no text")
                 words += self._decode(whole, number)
-                while len(words) >= self.max_sentence_length:
-                    yield words[:self.max_sentence_length]
-                    del words[:self.max_sentence_length]
+                while most and len(words) >= most:
+                    yield words[:most]
+                    del words[:most]
                 if piece.endswith(b"\n"):
-                    if words:
+                    if words or most is None:
                         yield words
                     number, words = number + 1, []
             words += self._decode(rest, number)
-            for i in range(0, len(words), self.max_sentence_length):
-                yield words[i:i + self.max_sentence_length]
+            for i in range(0, len(words), most or len(words) or 1):
+                yield words[i:i + (most or len(words))]
 
     def _decode(self, line: bytes, number: int) -> list[str]:
         try:

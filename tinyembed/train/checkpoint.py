@@ -6,6 +6,7 @@ those values would round, and a resumed run is to end with the same bytes.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Sized
 from contextlib import contextmanager
@@ -181,6 +182,8 @@ class RunFile:
 
     def __init__(self, path: str | os.PathLike[str], model: Any, optimizer: Optimizer, data: Epochs, history: History,
                  mean: Mean, tracker: RowTracker, about: Any, writes: bool = True) -> None:
+        if os.path.exists(path) and not os.path.isfile(path):  # better known now than when the training is done
+            raise OSError(errno.EINVAL, "not a regular file, so no checkpoint can be written there", os.fspath(path))
         self.path, self.model, self.optimizer, self.about = path, model, optimizer, about
         self.data, self.history, self.mean, self.tracker = data, history, mean, tracker
         self.writes = writes  # of a group of processes one does

@@ -73,7 +73,7 @@ def evaluate_classifier(vectors: Any, labels: Iterable[Any], *, folds: int = 5, 
         part = np.empty(y.size, int)
         part[shuffled[np.argsort(y[shuffled], kind="stable")]] = np.arange(y.size) % folds  # class after class
         right = 0
-        for fold in range(folds):
+        for fold in range(min(folds, y.size)):  # beyond it parts are empty
             train, test = part != fold, part == fold
             X = units - units[train].mean(0)
             X /= np.sqrt((X[train] ** 2).sum(1).mean()) or 1
@@ -100,8 +100,9 @@ def kmeans(vectors: Array, k: int, *, seed: int = 1, restarts: int = 10) -> tupl
     [[0.5], [10.5]]
     """
     X = np.asarray(vectors, np.float64)
-    if X.ndim != 2 or not 1 <= k <= len(X):
-        raise ValueError(f"k-means takes vectors (N, D) and 1 … N groups, got {X.shape} and {k}")
+    if X.ndim != 2 or not 1 <= k <= len(X) or restarts < 1:
+        raise ValueError(f"k-means takes vectors (N, D), 1 … N groups and a start at least, got {X.shape}, {k} and "
+                         f"{restarts}")
     if not np.isfinite(X).all():
         raise ValueError(f"k-means takes finite vectors; line {int(np.flatnonzero(~np.isfinite(X).all(1))[0])} is none")
     rng = np.random.default_rng(seed)

@@ -12,6 +12,7 @@ from ..core import Array, blocks
 from ..files import FormatError, found_in, read_tree, write_tree
 from .search import CHUNK, QUERIES, SCORES, Found, collect, exact_scores, finite_norms, nearest, row_norms
 from .semantic import as_dicts, as_queries, as_table, check_top_k
+from .table import refuse_unless_declared
 
 KIND, LAYOUT = "tinyembed search index", 1
 PRECISIONS = ("float32", "int8", "binary")
@@ -38,7 +39,8 @@ class SearchIndex:
 
     `vectors` (N, D), `codes` (N, D) or (N, D / 8), `ranges` (2, D) are arrays, or None where there are none; `nbytes`
     is the size of the codes, or of the vectors where these are searched. How much a code forgets is a matter of your
-    vectors: compare what `search` finds with what it finds with float32.
+    vectors: compare what `search` finds with what it finds with float32. `rescore` may be assigned; of what else is to
+    be other a new index is made.
 
     Raises ValueError or TypeError for vectors that are no table of finite numbers, and for unknown settings.
 
@@ -50,22 +52,29 @@ class SearchIndex:
     True
     """
 
+    score: str
+    precision: str
+    rescore: int
+    shape: tuple[int, ...]
+    norms: Array | None
+    vectors: Any
+    codes: Any
+    ranges: Any
+
     def __init__(self, vectors: Any, score: str = "cos_sim", precision: str = "float32", rescore: int = 4,
                  keep_vectors: bool = True) -> None:
         table = as_table(vectors, "vectors")
         if table.ndim != 2 or 0 in table.shape:
             raise ValueError(f"vectors must be (N, D), and not empty, got {table.shape}")
-        if score not in SCORES or precision not in PRECISIONS or rescore < 1:
-            raise ValueError(f"score is one of {', '.join(SCORES)}, precision one of {', '.join(PRECISIONS)}, rescore "
-                             f"at least 1; got {score!r}, {precision!r}, {rescore}")
+        if score not in SCORES or precision not in PRECISIONS:
+            raise ValueError(f"score is one of {', '.join(SCORES)}, precision one of {', '.join(PRECISIONS)}; got "
+                             f"{score!r}, {precision!r}")
         if precision == "float32" and not keep_vectors:
             raise ValueError("with float32 it is the vectors that are searched: keep them, or take int8 or binary")
         self.score, self.precision, self.rescore, self.shape = score, precision, rescore, table.shape
         norms = finite_norms(table)
         self.norms = norms if precision == "float32" else None
-        self.vectors: Any = table if keep_vectors else None
-        self.codes: Any = None
-        self.ranges: Any = None
+        self.vectors = table if keep_vectors else None
         if precision == "int8":
             ranges = np.stack([limit.reduce([limit.reduce(rows) for rows in self._rows(table)])
                                for limit in (np.minimum, np.maximum)])
@@ -78,6 +87,16 @@ class SearchIndex:
                 for rows in self._rows(table)])
         elif precision == "binary":
             self.codes = np.concatenate([np.packbits(rows > 0, axis=1) for rows in self._rows(table)])
+        for name in ("codes", "ranges"):
+            vars(self).setdefault(name, None)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        refuse_unless_declared(self, name, {*SearchIndex.__annotations__} - {"rescore"})
+        if name == "rescore":
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value not in COUNTS:
+                raise ValueError(f"rescore is an integer, 1 at least and below 2^40, not {value!r}")
+            value = int(value)
+        super().__setattr__(name, value)
 
     def _rows(self, table: Array) -> Iterator[Array]:
         """The table as it is to be coded, some rows at a time."""
@@ -182,14 +201,14 @@ class SearchIndex:
             raise FormatError(path, "metadata 'tree'", problem)
         index = cls.__new__(cls)
         index.score, index.precision, index.rescore = tree["score"], tree["precision"], tree["rescore"]
-        index.shape, index.norms, index.vectors = tuple(tree["shape"]), None, tree["vectors"]
+        index.shape, vectors, norms = tuple(tree["shape"]), tree["vectors"], None
         index.codes, index.ranges = (tree[name] if tree[name] is None else np.array(tree[name])
                                      for name in ("codes", "ranges"))
-        if index.vectors is not None:
-            index.vectors = np.asarray(index.vectors)
+        if vectors is not None:
+            vectors = np.asarray(vectors)
             with found_in(path, "tensor 'vectors'"):
-                norms = finite_norms(index.vectors)
-            index.norms = norms if index.codes is None else None
+                norms = finite_norms(vectors)
+        index.vectors, index.norms = vectors, norms if index.codes is None else None
         return index
 
 

@@ -76,7 +76,10 @@ class KeyedVectors(VectorTable):
             else:
                 vector = self._finite(key)
                 vector = _unit(vector) if pre_normalize else vector
-            mean, total = mean + weight * vector, total + abs(weight)
+            total += abs(weight)
+            if not np.isfinite(total):
+                raise ValueError(f"weights are finite numbers, and so is the sum of their sizes, not {total}")
+            mean = mean + weight * vector
         return mean / (total or 1)
 
     def _finite(self, key: Any) -> Array:
@@ -142,7 +145,8 @@ class KeyedVectors(VectorTable):
         if topn is None:
             return self._cosines(query, start, stop)
         skip = {self.get_index(key, -1) for key, _ in items if not isinstance(key, np.ndarray)}
-        [(ids, scores)] = nearest(self._vectors, self.norms, query[None], topn + len(skip), start, stop)
+        with self.naming():
+            [(ids, scores)] = nearest(self._vectors, self.norms, query[None], topn + len(skip), start, stop)
         found = [(self.index_to_key[i], score) for i, score in zip(ids.tolist(), scores.tolist()) if i not in skip]
         return found[:topn]
 
@@ -182,7 +186,8 @@ class KeyedVectors(VectorTable):
         return len(self.closer_than(key1, key2)) + 1
 
     def _cosines(self, query: Array, start: int = 0, stop: int | None = None) -> Array:
-        parts = [scores[0] for _, scores, _ in chunks(self._vectors, self.norms, query[None], start, stop)]
+        with self.naming():
+            parts = [scores[0] for _, scores, _ in chunks(self._vectors, self.norms, query[None], start, stop)]
         return np.concatenate([*parts, np.zeros(0, self.norms.dtype)]).astype(self.norms.dtype, copy=False)
 
     # -- judging -------------------------------------------------------------------------------------------------------
@@ -193,6 +198,9 @@ class KeyedVectors(VectorTable):
 
 def _unit(vector: Array) -> Array:
     """A float64 vector divided by its length; a zero vector stays what it is."""
+    largest = float(np.abs(vector).max(initial=0))
+    if not 1e-100 < largest < 1e100:  # whose squares no float holds
+        vector = vector / (largest or 1)
     length = float(np.sqrt((vector * vector).sum()))
     return vector / length if length else vector
 

@@ -74,10 +74,12 @@ def link_ranks(model: Any, triples: Any, known: Any = None) -> LinkRanks:
     [[3.0], [3.0]]
     """
     triples = as_triples(triples)
-    facts = Facts(triples if known is None else np.concatenate([as_triples(known), triples]))
+    known = triples if known is None else np.concatenate([as_triples(known), triples])
+    facts = Facts(known)
     ranks = LinkRanks(*np.empty((2, 2, len(triples))))
     for back, (score, ask, answer) in enumerate(((model.tails, 0, 2), (model.heads, 2, 0))):
-        E = score(triples[:1, ask], triples[:1, 1]).shape[1] if len(triples) else 1
+        E = score(triples[:1, ask], triples[:1, 1]).shape[1] if len(triples) else 1 << 40
+        as_triples(known, E)
         for some in blocks(len(triples), E, SCORES):
             ids, relation, true = triples[some, ask], triples[some, 1], triples[some, answer]
             scores = score(ids, relation)
@@ -105,7 +107,7 @@ class FrequentLinks:
     """
 
     def __init__(self, triples: Any, num_entities: int) -> None:
-        self.triples, self.num_entities = as_triples(triples), num_entities
+        self.triples, self.num_entities = as_triples(triples, num_entities), num_entities
 
     def tails(self, head: Any, relation: Any) -> Array:
         """How often each entity is the tail of the relation: ids (B,), (B,) -> (B, E)"""

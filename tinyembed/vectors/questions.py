@@ -46,14 +46,14 @@ def evaluate_word_analogies(wv: Any, analogies: Questions, restrict_vocab: int |
     fold, known = _first_keys(wv, restrict_vocab, case_insensitive)
     sections: list[dict[str, Any]] = []
     asked = []  # (section, question, rows), of all known words
-    for name, questions in _sections(analogies):
-        section: dict[str, Any] = {"section": name, "correct": [], "incorrect": []}
-        sections.append(section)
-        for question in questions:
-            question = tuple(map(fold, question))
-            rows = [known.get(word, -1) for word in question]
-            if -1 not in rows or dummy4unknown:
-                asked.append((section, question, rows))
+    for name, words in _questions(analogies):
+        if words is None:
+            sections.append({"section": name, "correct": [], "incorrect": []})
+            continue
+        question = tuple(map(fold, words))
+        rows = [known.get(word, -1) for word in question]
+        if -1 not in rows or dummy4unknown:
+            asked.append((sections[-1], question, rows))
     if not sections:
         raise ValueError(f"no questions in {analogies}")
     answers = _answers(wv, [rows[:3] for _, _, rows in asked if -1 not in rows], restrict_vocab)
@@ -74,7 +74,9 @@ def _answers(wv: Any, questions: list[list[int]], stop: int | None) -> Iterator[
         units /= np.maximum(wv.norms[rows], np.finfo(np.float32).tiny)[:, :, None]
         queries = units[:, 1] - units[:, 0] + units[:, 2]
         queries /= np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), np.finfo(np.float64).tiny)
-        for ids, _ in nearest(wv.vectors, wv.norms, queries, 8, 0, stop):
+        with wv.naming():
+            found = nearest(wv.vectors, wv.norms, queries, 8, 0, stop)
+        for ids, _ in found:
             yield [str(wv.index_to_key[i]) for i in ids]
 
 
@@ -114,38 +116,42 @@ def evaluate_word_pairs(wv: Any, pairs: Pairs, delimiter: str = "\t", encoding: 
 
 def _first_keys(wv: Any, restrict_vocab: int | None, case_insensitive: bool) -> tuple[Any, dict[str, int]]:
     """How words are compared, and the rows of the first keys."""
+    if restrict_vocab is not None and restrict_vocab < 0:
+        raise ValueError(f"restrict_vocab is a number of keys, or None for all, not {restrict_vocab}")
     fold = str.upper if case_insensitive else str
     keys = wv.index_to_key[:restrict_vocab]
     return fold, {fold(str(key)): i for i, key in reversed(list(enumerate(keys)))}
 
 
-def _sections(analogies: Questions) -> Iterator[tuple[str, list[Words]]]:
+def _questions(analogies: Questions) -> Iterator[tuple[str, Words | None]]:
+    """(section, question), and at the beginning of each section (section, None)."""
     if isinstance(analogies, Mapping):
-        yield from ((name, list(questions)) for name, questions in analogies.items())
+        for section, questions in analogies.items():
+            yield section, None
+            yield from ((section, question) for question in questions)
         return
     name: str | None = None
-    questions: list[Words] = []
+    strange = PassedOver(analogies)
     with Source(analogies) as source:
         for number, line in enumerate(source.lines(), 1):
-            words = line.decode().split()
+            words = line.decode("utf-8", "replace").split()
             if line.startswith(b": "):
-                if name is not None:
-                    yield name, questions
-                name, questions = " ".join(words[1:]), []
+                name = " ".join(words[1:])
+                yield name, None
             elif name is None:
                 raise ValueError(f"{analogies}, line {number}: stands before the first section, which ': NAME' begins")
             elif len(words) == 4:
-                questions.append((words[0], words[1], words[2], words[3]))
+                yield name, (words[0], words[1], words[2], words[3])
             elif words:
-                _passed_over(analogies, number, line)
-    if name is not None:
-        yield name, questions
+                strange.add(number, line)
+    strange.warn()
 
 
 def _pairs(pairs: Pairs, delimiter: str, encoding: str) -> Iterator[tuple[str, str, float]]:
     if not isinstance(pairs, (str, os.PathLike)):
         yield from pairs
         return
+    strange = PassedOver(pairs)
     with Source(pairs) as source:
         for number, line in enumerate(source.lines(), 1):
             if line.startswith(b"#") or not line.strip():
@@ -154,8 +160,21 @@ def _pairs(pairs: Pairs, delimiter: str, encoding: str) -> Iterator[tuple[str, s
                 a, b, score = line.decode(encoding).split(delimiter)
                 yield a, b, float(score)
             except ValueError:
-                _passed_over(pairs, number, line)
+                strange.add(number, line)
+    strange.warn()
 
 
-def _passed_over(path: Any, number: int, line: bytes) -> None:
-    warnings.warn(f"{path}, line {number}: passed over {line[:60]!r}, which is no question", stacklevel=4)
+class PassedOver:
+    """Lines of a file that are no questions: said once, in the end, as there may be millions."""
+
+    def __init__(self, path: Any) -> None:
+        self.path, self.first, self.count = path, "", 0
+
+    def add(self, number: int, line: bytes) -> None:
+        self.first = self.first or f"line {number}: passed over {line[:60]!r}, which is no question"
+        self.count += 1
+
+    def warn(self) -> None:
+        if self.count:
+            more = f"; and so were {self.count - 1:,} lines more" if self.count > 1 else ""
+            warnings.warn(f"{self.path}, {self.first}{more}", stacklevel=4)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, as_integers, blocks
+from ..core import Array, as_ids, as_integers, blocks
 from ..data import Facts
 
 SCORES = 1 << 21  # that are looked at together
@@ -39,6 +39,7 @@ def evaluate_recommendations(model: Any, train: Any, test: Any, top_k: int = 10)
     have, want = (Facts(np.insert(pairs, 1, 0, axis=1)) for pairs in (train, test))
     users = np.unique(test[:, 0])
     num_items = model.scores(users[:1]).shape[1]
+    train, test = as_pairs(train, num_items), as_pairs(test, num_items)
     k = min(top_k, num_items)
     gains = 1 / np.log2(np.arange(2, k + 2))
     best = np.concatenate([[0], np.cumsum(gains)])
@@ -69,7 +70,7 @@ class Popularity:
     """
 
     def __init__(self, pairs: Any, num_items: int) -> None:
-        self.counts = np.bincount(as_pairs(pairs)[:, 1], minlength=num_items).astype(np.float64)
+        self.counts = np.bincount(as_pairs(pairs, num_items)[:, 1], minlength=num_items).astype(np.float64)
 
     def scores(self, users: Any) -> Array:
         """users (B,) -> (B, I)"""
@@ -85,7 +86,7 @@ class ItemCosine:
     """
 
     def __init__(self, pairs: Any, num_items: int) -> None:
-        pairs = np.unique(as_pairs(pairs), axis=0)
+        pairs = np.unique(as_pairs(pairs, num_items), axis=0)
         self.have = Facts(np.insert(pairs, 1, 0, axis=1))
         together = np.zeros((num_items, num_items))
         starts = np.flatnonzero(np.diff(pairs[:, 0], prepend=-1))
@@ -113,9 +114,10 @@ class ItemMean:
     """
 
     def __init__(self, vectors: Any, pairs: Any) -> None:
-        vectors, pairs = np.asarray(vectors, np.float64), as_pairs(pairs)
-        if vectors.ndim != 2 or pairs[:, 1].max(initial=-1) >= len(vectors):
-            raise ValueError(f"vectors are (I, D), a row for each item of the pairs, not {vectors.shape}")
+        vectors = np.asarray(vectors, np.float64)
+        if vectors.ndim != 2 or not np.isfinite(vectors).all():
+            raise ValueError(f"vectors are finite, (I, D), a row for each item of the pairs, not {vectors.shape}")
+        pairs = as_pairs(pairs, len(vectors))
         self.units = _units(vectors)
         self.have = Facts(np.insert(pairs, 1, 0, axis=1))
 
@@ -133,9 +135,11 @@ def _units(X: Array) -> Array:
     return X / np.where(lengths > 0, lengths, 1)
 
 
-def as_pairs(pairs: Any) -> Array:
-    """ids (N, 2) of user and item as int64; ValueError for what is none."""
+def as_pairs(pairs: Any, num_items: int | None = None) -> Array:
+    """ids (N, 2) of user and item as int64; ValueError for what is none, IndexError for an item beyond num_items."""
     ids = as_integers(pairs)
     if ids.ndim != 2 or ids.shape[1] != 2 or ids.min(initial=0) < 0:
         raise ValueError(f"pairs are ids (N, 2) of user and item, none below 0, not {ids.shape}")
+    if num_items is not None:
+        as_ids(ids[:, 1], num_items, "the items")
     return ids.astype(np.int64, copy=False)

@@ -66,7 +66,8 @@ def retrieval_scores(ranked: Sequence[Sequence[Hashable]], relevant: Sequence[Co
     ks = _top_ks(top_ks)
     if len(ranked) != len(relevant):
         raise ValueError(f"{len(ranked)} lists of ids, and {len(relevant)} queries")
-    gains = 1 / np.log2(np.arange(2, max(ks) + 2))
+    longest = max(map(len, [*ranked, *relevant]), default=0)  # places beyond it have nobody
+    gains = 1 / np.log2(np.arange(2, min(max(ks), longest) + 2))
     rows = []
     for ids, answer in zip(ranked, relevant):
         if len(set(ids)) < len(ids):

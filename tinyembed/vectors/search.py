@@ -115,6 +115,8 @@ def chunks(vectors: Array, norms: Array | None, queries: Array, start: int = 0, 
         else:
             values -= long.astype(values.dtype) ** 2 / 2
             reach = (lengths + largest) ** 2
+        if norms is not None and not np.isfinite(values).all():
+            finite_norms(rows, a)  # the table was written into after its norms were taken
         yield a, values, slack(vectors) * reach
 
 

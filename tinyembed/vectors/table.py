@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -77,6 +78,15 @@ class VectorTable:
                                  f"{norms.dtype}: {self._vectors[i]}")
             self._norms = norms
         return self._norms
+
+    @contextmanager
+    def naming(self) -> Iterator[None]:
+        """A search of the table inside, which refuses a row that is not finite: then with the row's key."""
+        try:
+            yield
+        except ValueError:
+            self.fill_norms(force=True)
+            raise
 
     def __len__(self) -> int:
         return len(self.index_to_key)
