@@ -889,6 +889,22 @@ def test_functions_of_each_entry_go_through_the_engine_or_refuse(function):
             np.testing.assert_allclose(y.data, expected, rtol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_no_function_of_numpys_gives_numbers_without_their_gradient():
+    x, tried = leaf([[0.5, 0.25], [0.75, 0.5]]), 0
+    for module, args in itertools.product((np, np.linalg), ((x,), (x, x), ([x, x],), (x, 0))):
+        for name, function in vars(module).items():
+            if hasattr(function, "_implementation") and name not in LOOKS:
+                try:
+                    results = function(*args)
+                except Exception:  # of many kinds: most functions do not take these arguments
+                    continue
+                for y in results if isinstance(results, (tuple, list)) else [results]:
+                    assert getattr(y, "requires_grad", getattr(y, "dtype", int) != np.float64), name
+                    tried += 1
+    assert tried > 20
+
+
 def test_looks_at_values():
     x, a = leaf([[3.0, 1.0], [1.0, 2.0]]), np.array([[3.0, 1.0], [1.0, 2.0]])
     for name, options in itertools.product(("argmax", "argmin", "any", "all"), ({}, {"axis": 1},

@@ -70,8 +70,8 @@ class Tensor:
 
     @property
     def data(self) -> Array:
-        """The array; of a Parameter whose rows lag, the values of now, fresh and read-only. Assigning checks the shape,
-        keeps the dtype and copies."""
+        """The array; of a Parameter whose rows lag, the values of now, fresh and read-only: `W[3] = 0` within no_grad
+        writes into it. Assigning checks the shape, keeps the dtype and copies."""
         return self._data if self._reader is None else cast(Array, self._reader.current())
 
     @data.setter

@@ -103,7 +103,7 @@ def einsum(subscripts: str, *xs: Array) -> ValueAndVjp:
     The gradient of an operand is the einsum of g and the others. Letters that stand only in that operand were summed
     alone: g spreads over them. No repeated letter within an operand, no ellipsis.
     """
-    left, arrow, out = subscripts.replace(" ", "").partition("->")
+    left, arrow, out = str(subscripts).replace(" ", "").partition("->")
     letters, sizes = left.split(","), dict[str, int]()
     if not arrow or any(len(set(s)) < len(s) or not s.isalpha() for s in (*letters, out or "i")):
         raise ValueError(f'einsum takes subscripts like "bik,bjk->bij": an explicit output, no letter twice within one '
