@@ -126,8 +126,8 @@ def method(function: Method) -> Method:
 
 def _tell_of_wide(name: str, parents: list[Any], values: list[Any]) -> None:
     """Once in a process: a leaf of float32, or its transpose, met what made float64 of it (as targets do of a loss)."""
-    inputs = [x for p in parents for x in (p if type(p) is tuple else (p,)) if x is not None]
-    if name != "astype" and any(x.dtype == np.float32 for x in inputs if getattr(x, "op", "transpose") == "transpose"):
+    narrow = [x for p in parents for x in (p if type(p) is tuple else (p,)) if x is not None and x.dtype == np.float32]
+    if name != "astype" and any(isinstance(x, Tensor) or x.op == "transpose" for x in narrow):
         _told.append(name)
         warnings.warn(f"{name} made float64 of {words_for(values)}: so will be all that follows, at half the speed; "
                       "give it .astype(np.float32), or make all of float64 (said once)", stacklevel=4)
