@@ -43,12 +43,13 @@ def own(o: argparse.Namespace) -> tuple[list[list[str]], dict[str, object]]:
     return paragraphs(o.text), {"plurals": plurals}
 
 
-def draw(figure: Any, rows: dict[int, Row], measures: list[str], random: Row) -> None:
-    """Three panels over D: quality beside a random table's, megabytes, seconds."""
+def draw(figure: Any, rows: dict[int, Row], measures: list[str]) -> None:
+    """Three panels over D: quality beside that of a random table of the same width, megabytes, seconds."""
     panels, dims = figure.subplots(1, 3), list(rows)
     for i, name in enumerate(measures):
         panels[0].plot(dims, [row[name] for row in rows.values()], "o-", color=f"C{i}", label=name)
-        panels[0].axhline(random[name], color=f"C{i}", linestyle=":", label=f"{name}, random table")
+        panels[0].plot(dims, [row[f"{name}, random"] for row in rows.values()], ".:", color=f"C{i}",
+                       label=f"{name}, random table")
     panels[0].set(ylabel="share that is right", title="Quality", ylim=(-0.03, 1.03))
     panels[0].legend()
     for panel, name, unit in ((panels[1], "memory", "MB of both tables"), (panels[2], "seconds", "seconds")):
@@ -84,21 +85,22 @@ def main() -> None:
     except (OSError, ValueError) as error:
         cli.error(str(error))
     print(f"{len(sentences):,} sentences, {sum(map(len, sentences)):,} words, skip-gram, {o.epochs} epochs\n")
-    print(f"{'D':>7} " + " ".join(f"{name:>10}" for name in (*judges, "MB", "seconds")))
+    print(f"{'D':>7} " + " ".join(f"{name:>10} {'random':>7}" for name in judges) + f"{'MB':>10} {'seconds':>10}")
     rows: dict[int, Row] = {}
     for D in sorted(set(o.dims)):
         start = time.perf_counter()
         model = Word2Vec(sentences, vector_size=D, sg=1, min_count=o.min_count, epochs=o.epochs, seed=o.seed)
         seconds = time.perf_counter() - start
         memory = sum(p.data.nbytes for p in model.network.parameters()) / 1e6
-        rows[D] = {**{name: judge(model.wv) for name, judge in judges.items()}, "memory": memory, "seconds": seconds}
-        print(f"{D:>7} " + " ".join(f"{value:>10.3f}" for value in rows[D].values()), flush=True)
-    table = np.random.default_rng(o.seed).standard_normal((len(model.wv), max(o.dims)), np.float32)
-    chance = KeyedVectors(keys=model.wv.index_to_key, vectors=table)
-    random = {name: judge(chance) for name, judge in judges.items()}
-    print(f"{'random':>7} " + " ".join(f"{value:>10.3f}" for value in random.values()))
+        table = np.random.default_rng(o.seed).standard_normal((len(model.wv), D), np.float32)
+        random = KeyedVectors(keys=model.wv.index_to_key, vectors=table)
+        rows[D] = {"memory": memory, "seconds": seconds}
+        for name, judge in judges.items():
+            rows[D] |= {name: judge(model.wv), f"{name}, random": judge(random)}
+        print(f"{D:>7} " + " ".join(f"{rows[D][name]:>10.3f} {rows[D][f'{name}, random']:>7.3f}" for name in judges)
+              + f"{memory:>10.3f} {seconds:>10.3f}", flush=True)
     print()
-    picture(o.save, draw, rows, list(judges), random, figsize=(15, 4.5))
+    picture(o.save, draw, rows, list(judges), figsize=(15, 4.5))
 
 
 if __name__ == "__main__":

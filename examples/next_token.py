@@ -100,12 +100,17 @@ def generate(model: NextToken, vocabulary: Vocabulary, prompt: str, n: int, temp
     return detokenise(vocabulary.decode(ids))
 
 
-def draw(figure: Any, history: te.train.History, table: np.ndarray, vocabulary: Vocabulary, bigram: float) -> None:
-    """The loss curve beside the table: its most frequent words on two principal components."""
+def draw(figure: Any, history: te.train.History, table: np.ndarray, vocabulary: Vocabulary, seen: int, bigram: float
+         ) -> None:
+    """The loss curve beside the table: its most frequent words on two principal components.
+
+    Both the curve and the line of held-out text are over the first `seen` tokens of it. The curve of training is of
+    other text, with dropout; each point of it is the mean of the steps since the one before.
+    """
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.6))
-    for name, entries in (("training", history.train), ("held out", history.held_out)):
-        left.plot(*zip(*entries), label=name)
-    left.axhline(math.log(bigram), color="grey", linestyle=":", label="bigram, held out")
+    left.plot(*zip(*history.train), label="text to train on, with dropout, mean of the steps before")
+    left.plot(*zip(*history.held_out), color="C1", label=f"{seen:,} tokens held out")
+    left.axhline(math.log(bigram), color="C1", linestyle=":", label="the same tokens, bigram")
     left.set(xlabel="step", ylabel="loss (nats a token)", title="Next-token loss")
     left.legend()
     words = [i for i, token in enumerate(vocabulary.tokens) if token.isalpha() and len(token) > 2][:700]
@@ -158,6 +163,7 @@ def main() -> None:
     batches = NextTokenBatches(train_ids, o.window, o.batch, rng=rng)
     held_out = list(NextTokenBatches(test_ids, o.window, 64))
     some = held_out[:8]
+    seen = sum(targets.size for _, targets in some)  # the curve's tokens: the first ones
     print(f"{len(documents)} documents, {len(train_ids):,} tokens to train on, {len(test_ids):,} held out, V = {V}, "
           f"{np.mean(test_ids == 0):.1%} <unk>\n")
 
@@ -182,7 +188,8 @@ def main() -> None:
     for word, old in before.items():
         print(f"  {word:<10} before: {old}\n  {'':<10} after:  {neighbours(table.data, vocabulary, word)}")
     print(f"\ngenerated: {generate(model, vocabulary, o.prompt, 60, 0.8, rng)}\n")
-    picture(o.save, draw, history, table.data, vocabulary, bigram, figsize=(16, 8))
+    picture(o.save, draw, history, table.data, vocabulary, seen, bigram_perplexity(train_ids, test_ids[:seen + 1], V),
+            figsize=(16, 8))
 
 
 if __name__ == "__main__":
