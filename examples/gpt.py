@@ -64,7 +64,7 @@ def arguments() -> argparse.ArgumentParser:
                      help="file to keep the run in, every 100 steps; if it is there, go on from it")
     cli.add_argument("--best", type=new_file, help="file for the model with the lowest held-out loss so far")
     cli.add_argument("--patience", type=int, help="stop after so many measurements (100 steps) without a better one")
-    cli.add_argument("--export", help="folder for config.json and model.safetensors, as Hugging Face's GPT-2 has them")
+    cli.add_argument("--export", help="folder for the model and its tokeniser, as Hugging Face's GPT-2 has them")
     return cli
 
 
@@ -116,8 +116,7 @@ def main() -> None:
     ids = model.generate(prompt, o.tokens, o.temperature, top_p=o.top_p, seed=o.seed)
     print(tokenizer.decode(ids))
     if o.export:
-        save_gpt(o.export, model)
-        tokenizer.save(Path(o.export, "vocabulary.json" if o.characters else "tokenizer.json"))
+        save_gpt(o.export, model, tokenizer)
         print(f"\nexported to {o.export}")
 
 

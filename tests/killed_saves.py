@@ -1,4 +1,5 @@
-"""Every writer of files, killed in the middle: what is found afterwards is the old file, or the whole of a new one.
+"""Every writer of files, killed in the middle: what is found afterwards is the old file, or the whole of a new one. Of
+a folder of several files, which may be refused until it is finished, all are of one save.
 
     python tests/killed_saves.py [how many kills for each format] [format ...]
 
@@ -19,6 +20,7 @@ import numpy as np
 
 import tinyembed as te
 from tinyembed import files, nn
+from tinyembed.models import GPT, GPTConfig, load_gpt, save_gpt
 from tinyembed.text import Vocabulary
 from tinyembed.train import load_checkpoint, save_checkpoint
 from tinyembed.vectors import KeyedVectors
@@ -63,6 +65,23 @@ def read_vocabulary(path):
     return int(counts[0])
 
 
+def write_gpt(path, version):
+    model = GPT(GPTConfig(N, 8 + version % 5, 1, 2, 8))
+    model.token.weight.data = rows(version)
+    save_gpt(path, model)
+
+
+def read_gpt(path):
+    try:
+        model = load_gpt(path)
+    except files.FormatError:
+        files.finish_save(path)
+        model = load_gpt(path)
+    version = version_of(model.token.weight.data)
+    assert model.config.block_size == 8 + version % 5 and len(os.listdir(path)) < 6  # three temporary
+    return version
+
+
 # name -> (write(path, version), read(path) -> version)
 WRITERS = {
     "safetensors": (lambda path, v: files.write_safetensors(path, {"w": rows(v)}),
@@ -77,6 +96,7 @@ WRITERS = {
                       lambda path: version_of(KeyedVectors.load(path).vectors)),
     "GloVe": (lambda path, v: files.write_word2vec(path, WORDS, rows(v), header=False),
               lambda path: version_of(files.read_word2vec(path, header=False)[1])),
+    "GPT folder": (write_gpt, read_gpt),
 }
 
 

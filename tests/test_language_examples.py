@@ -60,9 +60,8 @@ def test_gpt_learns_writes_and_is_exported(tmp_path, text, flags, example_here):
     assert "\nthe cat" in out
     model = load_gpt(tmp_path / "out")
     assert (tmp_path / "best").exists()
-    if "--characters" not in flags:
-        tokenizer = load_tokenizer(tmp_path / "out")
-        assert len(tokenizer) == model.vocab_size and tokenizer.decode(tokenizer.encode("the cat")) == "the cat"
+    tokenizer = load_tokenizer(tmp_path / "out")
+    assert len(tokenizer) == model.vocab_size and tokenizer.decode(tokenizer.encode("the cat")) == "the cat"
 
 
 def test_gpt_killed_and_run_again_ends_with_the_same_bytes(tmp_path, text):

@@ -10,7 +10,6 @@ vectors, so a line that would be blank is refused. Source: https://github.com/te
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from typing import BinaryIO
 
@@ -19,7 +18,7 @@ import numpy.typing as npt
 from ..core import blocks
 from .errors import Path, short
 from .word_rows import checked, refuse_characters, shortest
-from .writing import atomic_write
+from .writing import write_together
 
 _PARTING = "\t\n\r"
 
@@ -32,7 +31,7 @@ def write_projector(folder: Path, words: Iterable[str], vectors: npt.ArrayLike,
     vectors  (V, D), float16, float32 or float64, finite, D at least 2
     columns  title -> V further values of the words, such as counts, by which the projector can colour them
 
-    Each file is replaced in one step, first the vectors. ValueError or TypeError for what is not as said, with the
+    Both are replaced, or none (`write_together`). ValueError or TypeError for what is not as said, with the
     position; OSError.
 
     >>> import pathlib, tempfile
@@ -60,5 +59,4 @@ def write_projector(folder: Path, words: Iterable[str], vectors: npt.ArrayLike,
         for rows in blocks(*table.shape):  # the text of a number may take ten times its bytes
             file.write(b"".join([row + b"\n" for row in shortest(table[rows], names[rows], b"\t")]))
 
-    atomic_write(os.path.join(folder, "vectors.tsv"), write)
-    atomic_write(os.path.join(folder, "metadata.tsv"), "".join([line + "\n" for line in lines]).encode())
+    write_together(folder, {"vectors.tsv": write, "metadata.tsv": "".join([line + "\n" for line in lines]).encode()})

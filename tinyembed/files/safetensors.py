@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -12,7 +12,7 @@ from ..core import Array, as_ids, blocks
 from .bfloat import narrow, widen
 from .errors import FormatError, Path, short
 from .header import STORED, Place, header_bytes, read_header
-from .source import open_file
+from .source import check_whole, open_file
 from .untrusted import read_json
 from .writing import atomic_write
 
@@ -153,6 +153,7 @@ class SafeTensors(Mapping[str, Array]):
 def _find(path: str) -> str:
     """The file to open: `path`, or what stands for the model in the folder `path`."""
     if os.path.isdir(path):
+        check_whole(path)
         names = sorted(os.listdir(path))
         found = ([name for name in names if name == "model.safetensors"]
                  or [name for name in names if name.endswith(".safetensors.index.json")]
@@ -207,6 +208,12 @@ def write_safetensors(path: Path, tensors: Mapping[str, Array],
     ...     SafeTensors(path).dtype("weight"), SafeTensors(path)["weight"].tolist()
     ('BF16', [[1.0, 1.0]])
     """
+    atomic_write(path, safetensors_data(tensors, metadata, dtypes))
+
+
+def safetensors_data(tensors: Mapping[str, Array], metadata: Mapping[str, str] | None = None,
+                     dtypes: Mapping[str, str] | None = None) -> Callable[[BinaryIO], None]:
+    """What writes them, as `write_safetensors` does, into an open file: for `write_together`. It raises when called."""
     codes = {name: _code(name, array, (dtypes or {}).get(name)) for name, array in tensors.items()}
     if strange := set(dtypes or {}) - set(tensors):
         raise ValueError(f"dtypes names tensors that are not there: {short(sorted(strange))}")
@@ -221,7 +228,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, Array],
         if file.tell() != length:
             raise RuntimeError(f"{file.tell():,} bytes were written of {length:,}: the tensors changed meanwhile")
 
-    atomic_write(path, write)
+    return write
 
 
 def sparse_safetensors(path: Path, entries: Mapping[str, tuple[str, tuple[int, ...]]],

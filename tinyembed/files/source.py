@@ -14,11 +14,20 @@ from .errors import FormatError, Path
 
 MOST = 100_000_000  # bytes of a file that is read at once
 BLOCK = 1 << 18  # small enough for a processor's cache, and for what a block's words and numbers take as objects
+UNFINISHED = ".unfinished-save"  # in a folder, while files of it that belong together are being replaced
+
+
+def check_whole(folder: Path) -> None:
+    """FormatError for a folder into which a save of several files (`write_together`) has not come to its end."""
+    if os.path.exists(os.path.join(folder, UNFINISHED)):
+        raise FormatError(folder, "the folder", "a save into it is under way, or was killed between two of its files: "
+                          "then te.files.finish_save(folder) ends it, with all that is new, or save once more")
 
 
 def open_file(path: Path) -> BinaryIO:
     """A file, open to be read. FormatError for what is none: a device may have no end, and who opens a pipe that nobody
-    writes to waits for ever. OSError as `open` does."""
+    writes to waits for ever; and in a folder whose files may be of two saves. OSError as `open` does."""
+    check_whole(os.path.dirname(os.fspath(path)))
     wait = getattr(os, "O_NONBLOCK", 0)
     try:
         file = open(os.fspath(path), "rb", opener=lambda name, flags: os.open(name, flags | wait))

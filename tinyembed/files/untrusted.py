@@ -37,6 +37,11 @@ def read_json(path: Path, spare: int = SPARE) -> Any:
     return parse_json(path, "the file", data, len(data) + spare)
 
 
+def json_bytes(value: object, indent: int | None = 2) -> bytes:
+    """A value as JSON in UTF-8, as a file holds it."""
+    return json.dumps(value, ensure_ascii=False, indent=indent).encode()
+
+
 def parse_json(path: Path, where: str, data: bytes, room: int, numbers: Callable[[str], Any] | None = None) -> Any:
     """What the JSON in `data` says, as json.loads would, or a FormatError(path, where, …).
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..files import FormatError, short
+from ..files import FormatError, check_whole, short
 from .published import load_bert, load_clip, load_efficientnet, load_gpt, load_resnet, load_vgg, load_vit, read_config
 from .sentence import SentenceEncoder
 from .vgg import DEPTHS
@@ -50,6 +50,7 @@ def load(path: str | os.PathLike[str], dtype: Any = np.float32, architecture: st
     ...     type(load(folder)).__name__, load(folder)([[1, 2]]).shape
     ('BERT', (1, 2, 4))
     """
+    check_whole(path)
     if architecture is None and os.path.isfile(os.path.join(path, "modules.json")):
         return SentenceEncoder.from_pretrained(path, dtype).eval()
     config = os.path.join(path, "config.json")

@@ -11,13 +11,12 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from ..files import atomic_write
+from ..files import json_bytes, write_together
 from .merges import learn_merges, merges_of
 from .patterns import PATTERNS, STRETCHES, WHITE_SPACE, compiled
-from .tokenizer import PLAIN, Frame, KeptIds, Tokenizer, write_json
+from .tokenizer import PLAIN, Frame, KeptIds, Tokenizer
 from .tokenizer_json import SMALL, bpe_model
 
 
@@ -141,8 +140,8 @@ class ByteLevelBPE(Tokenizer):
                 raise ValueError(f"merge {left!r} and {right!r}: merges.txt can hold no white space in tokens: use "
                                  "save")
             lines.append(f"{left} {right}")
-        atomic_write(Path(folder, "merges.txt"), ("\n".join(lines) + "\n").encode())
-        write_json(Path(folder, "vocab.json"), self.index, indent=None)
+        write_together(folder, {"merges.txt": ("\n".join(lines) + "\n").encode(),
+                                "vocab.json": json_bytes(self.index, indent=None)})
 
     def _json(self) -> dict[str, Any]:
         alone = self.pattern in ("gpt2", None)

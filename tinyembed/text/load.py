@@ -9,7 +9,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..files import FormatError, Repeats, found_in, open_file, read_file, read_json, short
+from ..files import FormatError, Repeats, check_whole, found_in, open_file, read_file, read_json, short
 from .bpe import BYTE_CHARACTERS, ByteLevelBPE
 from .sentencepiece import SentencePieceBPE
 from .simple import CharacterTokenizer, WordTokenizer
@@ -52,6 +52,7 @@ def load_as(asked: type[Kind], path: str | os.PathLike[str], options: dict[str, 
     """As load_tokenizer; FormatError for a file of another kind than the one that is asked for."""
     path = Path(path)
     if path.is_dir():
+        check_whole(path)
         there = [path / name for name in _NAMES if (path / name).is_file()]
         if not there:
             raise FileNotFoundError(f"{path}: none of {', '.join(_NAMES)} is in this folder")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core import Tensor
-from ..files import atomic_write, is_unicode, short
+from ..files import atomic_write, is_unicode, json_bytes, short
 from .vocabulary import look_up
 
 Frame = list[tuple[str, int]]  # (token, segment); the tokens "A" and "B" stand for the two texts
@@ -135,7 +134,12 @@ class Tokenizer:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a tokenizer.json, which Hugging Face's `tokenizers` reads too: of that name, or into that folder."""
-        path, parts = Path(path), self._json()
+        path = Path(path)
+        atomic_write(path / "tokenizer.json" if path.is_dir() else path, self.to_json())
+
+    def to_json(self) -> bytes:
+        """The tokenizer.json that `save` writes."""
+        parts = self._json()
         added = [{"id": id, "content": token, "single_word": False, "lstrip": False, "rstrip": False,
                   "normalized": token in self.late, "special": token in self.special}
                  for token, id in sorted(self.added.items(), key=lambda item: item[1])]
@@ -144,9 +148,8 @@ class Tokenizer:
         single, pair = ([{"Sequence" if token in ("A", "B") else "SpecialToken": {"id": token, "type_id": segment}}
                          for token, segment in half] for half in self.frame)
         template = {"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": around}
-        write_json(path / "tokenizer.json" if path.is_dir() else path, {
-            "version": "1.0", "truncation": None, "padding": None, "added_tokens": added, **parts,
-            "post_processor": template if self.frame != PLAIN else None})
+        return json_bytes({"version": "1.0", "truncation": None, "padding": None, "added_tokens": added, **parts,
+                           "post_processor": template if self.frame != PLAIN else None})
 
     def _text_ids(self, text: str) -> list[int]:
         ids: list[int] = []
@@ -197,10 +200,6 @@ def check_text(text: object) -> None:
         position = next(i for i, c in enumerate(text) if "\ud800" <= c <= "\udfff")
         raise ValueError(f"{text[position]!r} at position {position} is half of a surrogate pair, which is no "
                          'character: clean the text first with text.encode("utf-8", "replace").decode("utf-8")')
-
-
-def write_json(path: str | os.PathLike[str], value: object, indent: int | None = 2) -> None:
-    atomic_write(path, json.dumps(value, ensure_ascii=False, indent=indent).encode())
 
 
 def pad(sequences: Sequence[Sequence[int]], pad_id: int, length: int | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import fields, replace
 from typing import Any
@@ -10,17 +9,20 @@ from typing import Any
 import numpy as np
 
 from ...core import Array
-from ...files import FormatError, SafeTensors, atomic_write, short, write_safetensors
+from ...files import Data, FormatError, SafeTensors, short
+from ...text import Tokenizer
 from ..bert import BERT, BERTConfig
 from .weights import (
     ACTIVATIONS,
     each_of,
     filled,
     joined,
+    model_files,
     read_config,
     refuse_larger,
     renamed,
     without_prefix,
+    write_folder,
     wrong_sizes,
 )
 
@@ -58,9 +60,11 @@ def load_bert(path: str | os.PathLike[str], *, dtype: Any = np.float32) -> BERT:
     return filled(model, file, found)
 
 
-def save_bert(folder: str | os.PathLike[str], model: BERT, *, head: bool = True) -> None:
+def save_bert(folder: str | os.PathLike[str], model: BERT, tokenizer: Tokenizer | None = None, *, head: bool = True
+              ) -> None:
     """Write config.json and model.safetensors for `load_bert` and for others to read: as BertForMaskedLM, or with
-    head=False, without what names masked tokens, as BertModel.
+    head=False, without what names masked tokens, as BertModel. With a tokeniser its tokenizer.json, and all that as
+    `save_gpt` does.
 
     >>> import tempfile
     >>> model = BERT(BERTConfig(20, 4, 1, 2, 8, 8)).eval()
@@ -69,6 +73,11 @@ def save_bert(folder: str | os.PathLike[str], model: BERT, *, head: bool = True)
     ...     bool((load_bert(folder).logits([[1, 2]]).data == model.logits([[1, 2]]).data).all())
     True
     """
+    write_folder(folder, bert_files(model, head), tokenizer)
+
+
+def bert_files(model: BERT, head: bool) -> dict[str, Data]:
+    """What `save_bert` writes, by the names of the files."""
     tensors: dict[str, Array] = {}
     for ours, p in model.named_parameters():
         theirs = each_of(renamed(ours, BERT_NAMES, "encoder.layer"))
@@ -80,9 +89,7 @@ def save_bert(folder: str | os.PathLike[str], model: BERT, *, head: bool = True)
               **vars(model.config), "position_embedding_type": "absolute",
               "hidden_act": {v: k for k, v in ACTIVATIONS.items() if k != "gelu_pytorch_tanh"}[model.config.hidden_act],
               "attention_probs_dropout_prob": model.config.hidden_dropout_prob}
-    os.makedirs(folder, exist_ok=True)
-    write_safetensors(os.path.join(folder, "model.safetensors"), tensors, {"format": "pt"})
-    atomic_write(os.path.join(folder, "config.json"), json.dumps(config, indent=2).encode())
+    return model_files(tensors, config)
 
 
 def _first(name: str) -> str:

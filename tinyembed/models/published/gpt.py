@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import replace
 from typing import Any
@@ -10,9 +9,21 @@ from typing import Any
 import numpy as np
 
 from ...core import Array
-from ...files import FormatError, SafeTensors, atomic_write, write_safetensors
+from ...files import FormatError, SafeTensors
+from ...text import Tokenizer
 from ..gpt import GPT, GPTConfig
-from .weights import ACTIVATIONS, filled, numbers, read_config, refuse_larger, renamed, without_prefix, wrong_sizes
+from .weights import (
+    ACTIVATIONS,
+    filled,
+    model_files,
+    numbers,
+    read_config,
+    refuse_larger,
+    renamed,
+    without_prefix,
+    write_folder,
+    wrong_sizes,
+)
 
 GPT_NAMES = {  # ours, outside and in a block -> GPT-2's
     "token": "wte", "position.table": "wpe", "norm": "ln_f", "head": "lm_head",
@@ -52,8 +63,10 @@ def load_gpt(path: str | os.PathLike[str], config: GPTConfig | None = None, *, d
     return filled(model, file, found)
 
 
-def save_gpt(folder: str | os.PathLike[str], model: GPT) -> None:
-    """Write config.json and model.safetensors as Hugging Face's GPT-2 has them, for `load_gpt` and for others to read.
+def save_gpt(folder: str | os.PathLike[str], model: GPT, tokenizer: Tokenizer | None = None) -> None:
+    """Write config.json and model.safetensors as Hugging Face's GPT-2 has them, for `load_gpt` and for others to read;
+    and the tokenizer.json of a tokeniser, if it is given. Killed in the middle, the folder is as before, or is refused
+    until it is saved again or `te.files.finish_save(folder)` ends it: files of two models never stand together.
 
     >>> import tempfile
     >>> model = GPT(GPTConfig(vocab_size=20, block_size=8, n_layer=1, n_head=2, n_embd=4))
@@ -78,9 +91,7 @@ def save_gpt(folder: str | os.PathLike[str], model: GPT) -> None:
               "activation_function": {v: k for k, v in ACTIVATIONS.items() if k != "gelu_pytorch_tanh"}[c.activation],
               "layer_norm_epsilon": 1e-5, "tie_word_embeddings": c.tied, "resid_pdrop": c.dropout,
               "embd_pdrop": c.dropout, "attn_pdrop": c.dropout}
-    os.makedirs(folder, exist_ok=True)
-    write_safetensors(os.path.join(folder, "model.safetensors"), tensors, {"format": "pt"})
-    atomic_write(os.path.join(folder, "config.json"), lambda f: f.write(json.dumps(config, indent=2).encode()))
+    write_folder(folder, model_files(tensors, config), tokenizer)
 
 
 def _config(path: str) -> GPTConfig:

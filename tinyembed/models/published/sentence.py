@@ -6,20 +6,29 @@ of the BERT kind and its Pooling, or a StaticEmbedding; then layers of Dense; th
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...files import FormatError, SafeTensors, atomic_write, found_in, read_json, short, write_safetensors
+from ...files import (
+    Data,
+    FormatError,
+    SafeTensors,
+    check_whole,
+    found_in,
+    json_bytes,
+    read_json,
+    safetensors_data,
+    short,
+)
 from ...nn import Dense, EmbeddingBag
 from ...text import PLAIN, load_tokenizer
 from ..bert import BERT
 from ..bodies import StaticEmbedding
-from .bert import load_bert, save_bert
-from .weights import is_size, numbers, read_config, refuse_larger
+from .bert import bert_files, load_bert
+from .weights import is_size, numbers, read_config, refuse_larger, write_folder
 
 POOLING = {  # ours -> the flag in its settings, in which order flags count; and its name there since version 6
     "cls": ("pooling_mode_cls_token", "cls"), "max": ("pooling_mode_max_tokens", "max"),
@@ -41,6 +50,7 @@ def read_sentence_encoder(folder: str | os.PathLike[str], dtype: Any = np.float3
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: there is no such folder. Only local folders are read and nothing is "
                                 "fetched: give the folder in which a model's files are")
+    check_whole(folder)
     listed = folder / "modules.json"
     if not listed.is_file():
         raise FormatError(folder, "the folder", "there is no modules.json in it, so this is no sentence encoder of "
@@ -189,52 +199,48 @@ def write_sentence_encoder(folder: str | os.PathLike[str], encoder: Any) -> None
             or encoder.max_length is not None or body.bag.num_embeddings < len(encoder.tokenizer)):
         raise ValueError("a StaticEmbedding of sentence-transformers is the mean of the rows of all tokens: it has a "
                          "row for each, no padding_idx, no max_length, and puts nothing around a text")
-    os.makedirs(folder, exist_ok=True)
-    encoder.tokenizer.save(folder)
-    if isinstance(body, StaticEmbedding):
-        write_safetensors(folder / "model.safetensors", {"embedding.weight": body.bag.weight.data})
-    else:
-        _write_transformer(folder, encoder)
     modules = [*(["Transformer", "Pooling"] if isinstance(body, BERT) else ["StaticEmbedding"]),
                *["Dense"] * len(encoder.head), *["Normalize"] * encoder.normalize]
     paths = [f"{i}_{kind}" if i else "" for i, kind in enumerate(modules)]
     for path in paths:
         os.makedirs(folder / path, exist_ok=True)
+    files: dict[str, Data] = {}
     for layer, path in zip(encoder.head, (path for path in paths if path.endswith("Dense"))):
-        _write_dense(folder / path, layer)
-    _write_json(folder / "config_sentence_transformers.json", {
+        files |= _dense_files(path, layer)
+    files["config_sentence_transformers.json"] = json_bytes({
         "prompts": {"default": encoder.prompt} if encoder.prompt else {},
         "default_prompt_name": "default" if encoder.prompt else None, "similarity_fn_name": "cosine"})
-    _write_json(folder / "modules.json", [
+    listed = json_bytes([
         {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
-        for i, (kind, path) in enumerate(zip(modules, paths))])  # last: without it, this is no such folder
+        for i, (kind, path) in enumerate(zip(modules, paths))])
+    if isinstance(body, BERT):  # config.json last: without it nobody reads the folder, nor without modules.json
+        files |= {**_transformer_files(encoder), "modules.json": listed, **bert_files(body, head=False)}
+    else:
+        files |= {"model.safetensors": safetensors_data({"embedding.weight": body.bag.weight.data}),
+                  "modules.json": listed}
+    write_folder(folder, files, encoder.tokenizer)
 
 
-def _write_transformer(folder: Path, encoder: Any) -> None:
-    save_bert(folder, encoder.body, head=False)
-    config, index = encoder.body.config, encoder.tokenizer.index
-    longest = encoder.max_length
-    _write_json(folder / "sentence_bert_config.json", {"max_seq_length": longest, "do_lower_case": False})
-    _write_json(folder / "tokenizer_config.json", {
-        "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": longest,
-        **{f"{name.lower()}_token": token for name in ("PAD", "UNK", "CLS", "SEP", "MASK")
-           if (token := f"[{name}]") in index}})
-    modes = encoder.pooling.modes
+def _transformer_files(encoder: Any) -> dict[str, Data]:
+    longest, modes, index = encoder.max_length, encoder.pooling.modes, encoder.tokenizer.index
     flags = {flag: mode in modes for mode, (flag, _) in POOLING.items()}
-    os.makedirs(folder / "1_Pooling", exist_ok=True)
-    _write_json(folder / "1_Pooling" / "config.json", {
-        "word_embedding_dimension": config.hidden_size, **flags
-    } if modes == [mode for mode in POOLING if mode in modes] else {  # an order that flags cannot tell
-        "embedding_dimension": config.hidden_size, "pooling_mode": [POOLING[mode][1] for mode in modes]})
+    width = encoder.body.config.hidden_size
+    return {
+        "sentence_bert_config.json": json_bytes({"max_seq_length": longest, "do_lower_case": False}),
+        "tokenizer_config.json": json_bytes({
+            "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": longest,
+            **{f"{name.lower()}_token": token for name in ("PAD", "UNK", "CLS", "SEP", "MASK")
+               if (token := f"[{name}]") in index}}),
+        "1_Pooling/config.json": json_bytes({"word_embedding_dimension": width, **flags} if modes == [
+            mode for mode in POOLING if mode in modes] else {  # an order that flags cannot tell
+                "embedding_dimension": width, "pooling_mode": [POOLING[mode][1] for mode in modes]})}
 
 
-def _write_dense(folder: Path, layer: Dense) -> None:
+def _dense_files(path: str, layer: Dense) -> dict[str, Data]:
     name = {ours: theirs for theirs, ours in ACTIVATIONS.items()}[layer.activation]
-    _write_json(folder / "config.json", {
-        "in_features": layer.in_features, "out_features": layer.out_features, "bias": layer.bias is not None,
-        "activation_function": f"torch.nn.modules.{'linear' if name == 'Identity' else 'activation'}.{name}"})
-    write_safetensors(folder / "model.safetensors", {f"linear.{name}": p.data for name, p in layer.named_parameters()})
-
-
-def _write_json(path: Path, value: Any) -> None:
-    atomic_write(path, json.dumps(value, ensure_ascii=False, indent=2).encode())
+    return {
+        f"{path}/model.safetensors": safetensors_data({f"linear.{name}": p.data
+                                                       for name, p in layer.named_parameters()}),
+        f"{path}/config.json": json_bytes({
+            "in_features": layer.in_features, "out_features": layer.out_features, "bias": layer.bias is not None,
+            "activation_function": f"torch.nn.modules.{'linear' if name == 'Identity' else 'activation'}.{name}"})}

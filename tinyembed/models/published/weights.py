@@ -1,6 +1,7 @@
 """What reading the weights of others takes, whatever the family: their names, their settings, their numbers.
 
 Each of our parameters is told which tensors of the file it is made of. Names are those of Hugging Face Transformers.
+And writing: a folder of files that belong together.
 """
 
 from __future__ import annotations
@@ -14,8 +15,19 @@ from typing import Any
 import numpy as np
 
 from ...core import Array
-from ...files import FormatError, SafeTensors, read_json, short
+from ...files import (
+    Data,
+    FormatError,
+    SafeTensors,
+    check_whole,
+    json_bytes,
+    read_json,
+    safetensors_data,
+    short,
+    write_together,
+)
 from ...nn import Module
+from ...text import Tokenizer
 
 ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu",
                "quick_gelu": "quick_gelu", "relu": "relu", "swish": "silu", "silu": "silu"}
@@ -34,6 +46,7 @@ SHARE = 6  # tensors of a layer at least: two norms, four matrices
 def read_config(path: str, missing: FormatError) -> dict[str, Any]:
     """The settings in a config.json; `missing` is raised where there is none."""
     if not os.path.isfile(path):
+        check_whole(os.path.dirname(path))
         raise missing
     config = read_json(path)
     if not isinstance(config, dict):
@@ -133,3 +146,16 @@ def filled(model: Any, file: SafeTensors, found: Callable[[str], Array | None]) 
         state[name] = x
     Module.load_state_dict(model, state)
     return model.eval()
+
+
+def model_files(tensors: dict[str, Array], config: dict[str, Any]) -> dict[str, Data]:
+    """Weights and settings, by the names of their files in a folder of Hugging Face's."""
+    return {"model.safetensors": safetensors_data(tensors, {"format": "pt"}), "config.json": json_bytes(config)}
+
+
+def write_folder(folder: str | os.PathLike[str], files: dict[str, Data], tokenizer: Tokenizer | None) -> None:
+    """Files that belong together, and a tokeniser's with them, into a folder, which is made if there is none."""
+    if tokenizer is not None:
+        files = {"tokenizer.json": tokenizer.to_json(), **files}
+    os.makedirs(folder, exist_ok=True)
+    write_together(folder, files)
