@@ -261,6 +261,12 @@ def in_little_room(group):
         return str(error)
 
 
+def clear_beside(group, where):
+    """Whether this launch, and a sum of it, outlast what another launch clears."""
+    parallel._clear_killed(where)
+    return group.all_reduce(1.0) == (group.size,) and sorted(os.listdir(where))
+
+
 def refused(group):
     """The errors of what a group does not take."""
     found = []

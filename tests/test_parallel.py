@@ -19,6 +19,7 @@ from several import (
     CASES,
     GRADIENTS,
     bad_loss,
+    clear_beside,
     cores,
     cut,
     cut_all,
@@ -277,3 +278,45 @@ def test_the_processes_end_with_the_one_that_launched_them(tmp_path, started):
     program.kill()
     program.communicate(timeout=20)  # returns when nobody has its output any more
     assert not (tmp_path / "end 0").exists()
+
+
+@posix
+def test_what_a_launch_whose_processes_were_all_killed_has_left_is_cleared_by_the_next(tmp_path, started):
+    """And nothing else: no launch beside it, no link, nothing of another user or another name."""
+    shared, elsewhere = tmp_path / "shared", tmp_path / "elsewhere"
+    program = started(tmp_path, f"launch(endless, 2, {str(tmp_path)!r})")
+    os.killpg(program.pid, signal.SIGKILL)
+    program.communicate()
+    killed, = shared.iterdir()
+    assert killed.name.startswith(parallel.PREFIX) and (killed / "table").exists()
+    others = {shared / "tinyembed-launches", shared / f"{parallel.PREFIX}link", elsewhere}
+    (shared / "tinyembed-launches").mkdir()
+    elsewhere.mkdir()
+    (elsewhere / "file").touch()
+    (shared / f"{parallel.PREFIX}link").symlink_to(elsewhere)
+    if os.getuid() == 0:
+        others.add(shared / f"{parallel.PREFIX}other")
+        (shared / f"{parallel.PREFIX}other").mkdir()
+        os.chown(shared / f"{parallel.PREFIX}other", 12345, -1)
+    there = launch(clear_beside, 2, str(shared))
+    assert len(there) == len(others) and not killed.exists() and (elsewhere / "file").exists()
+    for path in others - {elsewhere}:
+        path.unlink() if path.is_symlink() else path.rmdir()  # raises unless it is there
+
+
+@posix
+def test_a_folder_that_is_taken_for_one_of_the_dead_is_made_anew(tmp_path, monkeypatch):
+    """Another launch may begin after it was made, and before it is held."""
+    held, made = parallel._held, []
+
+    def late(folder):
+        made.append(folder)
+        if len(made) < 3:
+            parallel._clear_killed(parallel.SHARED)
+        return held(folder)
+
+    monkeypatch.setattr(parallel, "_held", late)
+    with parallel._new_folder() as folder:
+        assert os.path.isdir(folder) and folder == made[2]
+        parallel._clear_killed(parallel.SHARED)
+        assert os.path.isdir(folder)

@@ -14,15 +14,21 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import wait
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 from ..core import CORES, THREADS
 from .group import Group, new_table
 from .progress import STOPPING, handling_ctrl_c
 
+try:
+    import fcntl
+except ImportError:  # Windows, where folders of processes that were killed stay
+    fcntl = None  # type: ignore[assignment]
+
+PREFIX = "tinyembed-launch-"
 SHARED = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # None: the folder for temporary files
 
 
@@ -35,8 +41,8 @@ def launch(work: Callable[..., Any], processes: int, *args: Any) -> Any:
 
     BLAS has cores / processes threads in each, unless one of OPENBLAS_NUM_THREADS, OMP_NUM_THREADS, MKL_NUM_THREADS is
     set. If one process fails or is killed, the others are ended, and RuntimeError says which it was and why. If this
-    process dies they end by themselves. At the first Ctrl-C `fit` ends after the same step in all of them; a second one
-    ends all at once.
+    process dies they end by themselves; if all are killed at once, the next launch clears what they have left. At the
+    first Ctrl-C `fit` ends after the same step in all of them; a second one ends all at once.
 
     >>> import numpy as np
     >>> launch(Group.part, 2, np.arange(5))
@@ -47,7 +53,7 @@ def launch(work: Callable[..., Any], processes: int, *args: Any) -> Any:
     if processes == 1:
         return work(Group(), *args)
     context, ranks = multiprocessing.get_context("spawn"), {}
-    with TemporaryDirectory(prefix="tinyembed-", dir=SHARED) as folder:
+    with _new_folder() as folder:
         new_table(folder, processes)
         try:
             with _shared_cores(processes):
@@ -69,6 +75,47 @@ def launch(work: Callable[..., Any], processes: int, *args: Any) -> Any:
                 process.join(5)
                 process.kill()
                 process.join()
+
+
+@contextmanager
+def _new_folder() -> Iterator[str]:
+    """A folder for the processes of a launch, and the end of those whose processes were all killed.
+
+    As long as one of the processes is there, it holds a lock on the folder, which the system takes away from the dead.
+    """
+    _clear_killed(SHARED or gettempdir())
+    with ExitStack() as stack:
+        while True:
+            folder = stack.enter_context(TemporaryDirectory(prefix=PREFIX, dir=SHARED))
+            with suppress(FileNotFoundError):
+                stack.callback(os.close, _held(folder))
+                if os.path.exists(folder):  # else a launch beside has taken it, not yet held, for one of the dead
+                    break
+        yield folder
+
+
+def _held(folder: str) -> int:
+    """The descriptor of a folder that nobody clears until it is closed, or this process ends."""
+    if fcntl is None:
+        return os.open(os.devnull, os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY)
+    with suppress(OSError):  # a file system without locks: there nobody clears anything
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor
+
+
+def _clear_killed(where: str) -> None:
+    """Remove the folders of launches, of this user, that no process holds."""
+    for entry in os.scandir(where) if fcntl is not None else ():
+        if entry.name.startswith(PREFIX):
+            with suppress(OSError):  # a link, no folder, gone, not ours, held
+                descriptor = os.open(entry.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+                try:
+                    if os.fstat(descriptor).st_uid == os.getuid():
+                        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        shutil.rmtree(entry.path)
+                finally:
+                    os.close(descriptor)
 
 
 def _answers(order: list[Any], left: dict[Any, Any], group: Group) -> Any:
@@ -116,6 +163,7 @@ def _shared_cores(processes: int) -> Iterator[None]:
 
 def _run(sender: Any, rank: int, size: int, folder: str, work: Callable[..., Any], args: tuple[Any, ...]) -> None:
     """What a process does."""
+    _held(folder)
     threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # `launch` hears it, and tells the group
     try:
