@@ -1,7 +1,10 @@
 """Pictures: convolution, pooling and batch norm against PyTorch; blocks and their memory; running means as state."""
 
 import itertools
+import os
+import signal
 import sys
+import threading
 import tracemalloc
 
 import numpy as np
@@ -226,6 +229,60 @@ def test_blas_has_one_thread_while_two_threads_multiply_and_its_own_again_after_
         assert seen == [1, 1, 2]
     finally:
         put(before)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes as POSIX has them")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("own", [False, True])
+def test_a_process_that_is_forked_while_two_threads_multiply_has_all_threads_of_blas(own):
+    """Another thread's, which there is not in it, or its own, which it leaves there too."""
+    if blas._openblas() is None:
+        pytest.skip("NumPy's BLAS is not OpenBLAS")
+    get, put = blas._openblas()
+    before, inside, done = get(), threading.Event(), threading.Event()
+
+    def multiply():
+        with blas.one_blas_thread(), blas._lock:
+            inside.set()
+            done.wait(20)
+
+    put(2)
+    thread = threading.Thread(target=multiply)
+    try:
+        if own:
+            with blas.one_blas_thread():
+                child = os.fork()
+        else:
+            thread.start()
+            inside.wait(20)
+            child = os.fork()
+        if not child:
+            signal.alarm(20)  # rather than waiting for a thread that is not there
+            try:
+                with blas.one_blas_thread():
+                    alone = get() == 1
+                os._exit(not (alone and get() == 2 and (np.ones((400, 400)) @ np.ones((400, 400)) == 400).all()))
+            finally:
+                os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    finally:
+        done.set()
+        if not own:
+            thread.join()
+        assert get() == 2
+        put(before)
+
+
+def test_where_no_thread_can_be_had_one_does_all_the_work(monkeypatch):
+    def none_left(thread):
+        raise RuntimeError("can't start new thread")
+
+    seen = []
+    monkeypatch.setattr(machine, "TWO", True)
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    machine.in_halves(lambda start, stop: seen.append((start, stop)), 10, machine.LARGE)
+    blas.products_in_halves(lambda start, stop: seen.append((start, stop)), 10, machine.LARGE)
+    assert seen == [(0, 10)] * 2
 
 
 def test_files_that_are_called_openblas_do_no_harm(tmp_path, monkeypatch):

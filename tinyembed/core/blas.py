@@ -54,9 +54,23 @@ def one_blas_thread() -> Iterator[None]:
         yield
     finally:
         with _lock:
-            _within -= 1
+            _within = max(_within - 1, 0)  # 0 already in a process that was forked within
             if not _within:
                 put(_before)
+
+
+def _after_fork() -> None:
+    """A forked process has the thread that forked alone: those that were in `one_blas_thread` never leave it there, and
+    may have held the lock."""
+    global _lock, _within
+    _lock = threading.Lock()
+    if _within and (found := _openblas()):
+        found[1](_before)
+    _within = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @functools.cache

@@ -42,6 +42,7 @@ def blocks(n: int, width: int = 1, entries: int | None = None) -> Iterator[slice
 def in_halves(work: Callable[[int, int], object], n: int, nbytes: int) -> None:
     """work(0, n), or where `nbytes` is large, work(0, n // 2) and work(n // 2, n) in two threads: NumPy lets go of the
     interpreter lock inside its loops. For work on each entry by itself, whose result is the same bytes either way.
+    Where the system has no second thread to give (RLIMIT_NPROC, a container's limit), it is work(0, n).
 
     >>> out = []
     >>> in_halves(lambda start, stop: out.append((start, stop)), 10, nbytes=80)
@@ -61,7 +62,11 @@ def in_halves(work: Callable[[int, int], object], n: int, nbytes: int) -> None:
             errors.append(error)
 
     thread = threading.Thread(target=second_half)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:
+        work(0, n)
+        return
     try:
         work(0, n // 2)
     finally:
