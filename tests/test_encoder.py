@@ -127,6 +127,28 @@ def test_long_texts_are_cut_and_counted():
     np.testing.assert_allclose(y, np.repeat(y[1:2], 3, 0), atol=1e-6)  # [CLS] a b c [SEP]
 
 
+def tokens(n):
+    """n texts that are too long for five tokens, in an encoder in eval mode; a line of this file."""
+    return bert(max_length=5).eval(), ["a b c d"] * n
+
+
+@pytest.mark.parametrize("call", [
+    lambda: (lambda model, texts: model.encode(texts[0]))(*tokens(1)),
+    lambda: (lambda model, texts: model.encode(texts))(*tokens(2)),
+    lambda: (lambda model, texts: model.vectors(texts))(*tokens(2)),
+    lambda: (lambda model, texts: model.encode_heads(texts))(*tokens(2)),
+    lambda: (lambda model, texts: te.vectors.evaluate_retrieval(model, {"q": texts[0]}, {"q": {"d"}}, {"d": "a"}))(
+        *tokens(1)),
+    lambda: te.vectors.KeyedVectors(keys=["a"], vectors=[[1.0]]).get_mean_vector(["b"]),
+    lambda: te.vectors.KeyedVectors(keys=["a"], vectors=[[1.0]]).n_similarity(["b"], ["a"]),
+    lambda: te.train.fit(table := te.nn.Embedding(9, 2), [(np.array([0]),)], te.optim.SGD(table.parameters(), lr=0.1),
+                         epochs=1, progress=False, loss=lambda model, ids: model(ids).sum())])
+def test_a_warning_shows_the_line_that_led_to_it_however_deep(call):
+    with pytest.warns(UserWarning) as seen:
+        call()
+    assert {warning.filename for warning in seen} == {__file__}
+
+
 @pytest.mark.parametrize(("call", "error", "words"), [
     (lambda: bert().encode(["a", 3]), TypeError, "item 1 is no text but int"),
     (lambda: bert().encode(3), TypeError, "not iterable"),

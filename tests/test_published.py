@@ -9,7 +9,7 @@ import recorded_minilm as recorded
 
 import tinyembed as te
 from tinyembed.files import FormatError, SafeTensors, write_safetensors
-from tinyembed.models import GPT, GPTConfig, load_bert, load_gpt, save_gpt
+from tinyembed.models import BERT, GPT, BERTConfig, GPTConfig, load_bert, load_gpt, save_bert, save_gpt
 
 V, T, L, H, D = 13, 6, 2, 2, 8
 GPT_JSON = {"vocab_size": V, "n_positions": T, "n_layer": L, "n_head": H, "n_embd": D, "layer_norm_epsilon": 1e-05,
@@ -228,6 +228,28 @@ def test_a_bert_gives_torchs_hidden_states_and_logits(tmp_path, dtype, prefix, r
     for ours, theirs in zip([*model.hidden_states(IDS, segments, real), model.logits(IDS, segments, real)],
                             [*states, logits], strict=True):
         close(ours, theirs, dtype)
+
+
+@pytest.mark.parametrize(("save", "load", "twins"), [
+    (lambda path: save_gpt(path, GPT(GPTConfig(V, T, L, H, D))), load_gpt,
+     [lambda name: name.removeprefix("transformer."), lambda name: f"_orig_mod.{name}"]),
+    (lambda path: save_bert(path, BERT(BERTConfig(V, D, L, H, 12, T))), load_bert,
+     [lambda name: name.removeprefix("bert."), old_names])])
+def test_two_tensors_for_one_place_are_refused(tmp_path, save, load, twins):
+    """With and without what is put before names, by its first name and its own: which of them counts?"""
+    save(tmp_path)
+    file, tried = dict(SafeTensors(tmp_path)), 0
+    for twin in twins:
+        for name, x in file.items():
+            if (other := twin(name)) != name:
+                write_safetensors(tmp_path / "model.safetensors", {**file, other: x + 1})
+                with pytest.raises(FormatError, match="as well") as refused:
+                    load(tmp_path)
+                assert repr(name) in str(refused.value) and repr(other) in str(refused.value)
+                tried += 1
+    assert tried > len(file)
+    write_safetensors(tmp_path / "model.safetensors", file)
+    load(tmp_path)
 
 
 def test_a_bert_without_a_head_loads_and_one_with_half_a_head_does_not(tmp_path):

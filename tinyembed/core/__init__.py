@@ -13,12 +13,13 @@ from .rowgrad import CHUNK, Array, RowGrad, norm, sum_dtype, sum_rows, sum_rows_
 from .seeds import fresh_rng, restore_seed, seed, seed_state
 from .tensor import METHODS, OPS, Op, Tensor, bare, unwrapped, wrap
 from .version import __version__
+from .warning import warn
 
 __all__ = ["CHUNK", "CORES", "METHODS", "OPS", "THREADS", "Answering", "Array", "FileReference", "Op", "Parameter",
            "Record", "RowGrad", "Storage", "Tensor", "ValueAndVjp", "__version__", "answer", "answering", "as_axes",
            "as_ids", "as_integers", "as_row", "bare", "blocks", "debug_nan", "enable_grad", "fits_cache", "fresh_rng",
            "in_halves", "method", "mode", "no_grad", "no_such_name", "norm", "primitive", "products_in_halves",
            "restore_seed", "seed", "seed_state", "sum_dtype", "sum_rows", "sum_rows_by_id", "unique_inverse",
-           "unwrapped", "wrap"]
+           "unwrapped", "warn", "wrap"]
 
 keep_freed_memory()  # of this process: a setting of the C library's, which `import tinyembed` makes (see the README)

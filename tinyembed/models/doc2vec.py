@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ..core import Array, Parameter, Tensor
+from ..core import Array, Parameter, Tensor, warn
 from ..data import WindowBatches, Windows
 from ..files import short
 from ..ops import matmul
@@ -208,7 +207,7 @@ class Doc2Vec(Word2Vec):
         if not len(self.vocabulary):
             raise ValueError("there is no vocabulary yet: build_vocab and train first")
         if not any(word in self.vocabulary for word in words):
-            warnings.warn(f"no word of {short(words)} is in the vocabulary: the vector is zeros", stacklevel=2)
+            warn(f"no word of {short(words)} is in the vocabulary: the vector is zeros")
             return np.zeros(self.vector_size, np.float32)
         self._take_back()
         rng = np.random.default_rng(self.seed)

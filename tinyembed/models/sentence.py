@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ..core import Array, Tensor, no_grad
+from ..core import Array, Tensor, no_grad, warn
 from ..nn import Encoder, Linear, Module, Pooling
 from ..ops import cross_entropy, in_batch_softmax, l2_normalise, matryoshka, pair_features, relu
 from ..text import Tokenizer, pad
@@ -99,8 +98,8 @@ class SentenceEncoder(Encoder):
         for i in long:
             prepared[i] = self.tokenizer.encode(prompt + items[i], max_length=self.max_length)
         if long and not self.training:
-            warnings.warn(f"{len(long)} of {len(items)} texts have more than {self.max_length} tokens, and were cut: "
-                          "what comes later in them does not count", stacklevel=4)
+            warn(f"{len(long)} of {len(items)} texts have more than {self.max_length} tokens, and were cut: what comes "
+                 "later in them does not count")
         return prepared
 
     def collate(self, prepared: list[list[int]]) -> tuple[Array, Array]:

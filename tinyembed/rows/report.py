@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ..core import Array, Parameter, Record, RowGrad, blocks
+from ..core import Array, Parameter, Record, RowGrad, blocks, warn
 
 LARGE_SHARE = 0.5  # of rows that never moved: worth a warning
 
@@ -155,5 +154,4 @@ class RowTracker:
         """Warn of tables of which a large share was never touched."""
         for report in self.reports:
             if len(report.untouched) > LARGE_SHARE * len(report.p):
-                warnings.warn(f"{report}. Rows never touched are what they were before: random, unless they were "
-                              "loaded", stacklevel=3)
+                warn(f"{report}. Rows never touched are what they were before: random, unless they were loaded")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..core import Array
+from ..core import Array, warn
 from ..files import short
 from .questions import evaluate_word_analogies, evaluate_word_pairs
 from .search import chunks, exact_scores, nearest, slack
@@ -58,7 +57,7 @@ class KeyedVectors(VectorTable):
             raise ValueError(f"a mean takes at least one key, and a weight for each; got {len(keys)} keys and "
                              f"weights {weights.shape}")
         if ignore_missing and not any(isinstance(key, np.ndarray) or key in self for key in keys):
-            warnings.warn(f"none of {short(keys)} has a vector: their mean is zeros", stacklevel=2)
+            warn(f"none of {short(keys)} has a vector: their mean is zeros")
         mean = self._mean(zip(keys, weights.tolist()), pre_normalize, ignore_missing)
         return (_unit(mean) if post_normalize else mean).astype(self._vectors.dtype)
 
@@ -166,7 +165,7 @@ class KeyedVectors(VectorTable):
         words = listed(words)
         known = [word for word in words if word in self]
         if len(known) < len(words):
-            warnings.warn(f"passed over, for want of vectors: {[w for w in words if w not in self]}", stacklevel=2)
+            warn(f"passed over, for want of vectors: {[w for w in words if w not in self]}")
         if not known:
             raise ValueError(f"none of {short(words)} has a vector")
         mean = _unit(self._mean([(word, 1.0) for word in known]))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from ..core import blocks
+from ..core import blocks, warn
 from ..files import Source
 from .correlation import Correlation, pearson, spearman
 from .search import nearest
@@ -177,4 +176,4 @@ class PassedOver:
     def warn(self) -> None:
         if self.count:
             more = f"; and so were {self.count - 1:,} lines more" if self.count > 1 else ""
-            warnings.warn(f"{self.path}, {self.first}{more}", stacklevel=4)
+            warn(f"{self.path}, {self.first}{more}")

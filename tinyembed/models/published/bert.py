@@ -44,7 +44,7 @@ def load_bert(path: str | os.PathLike[str], *, dtype: Any = np.float32) -> BERT:
     """
     file = SafeTensors(path)
     config = _config(os.path.join(path, "config.json"))
-    names, D = without_prefix(file, r"bert\."), config.hidden_size
+    names, D = without_prefix(file, r"bert\.", _modern), config.hidden_size
     layers = config.num_hidden_layers
     refuse_larger(file, (config.vocab_size + config.max_position_embeddings + config.type_vocab_size) * D
                   + layers * (4 * D + 2 * config.intermediate_size) * D, layers)
@@ -55,7 +55,7 @@ def load_bert(path: str | os.PathLike[str], *, dtype: Any = np.float32) -> BERT:
         if headless and ours.startswith(("transform", "bias")):
             return made[ours].data
         theirs = each_of(renamed(ours, BERT_NAMES, "encoder.layer"))
-        return joined(file, [names.get(name, names.get(_first(name))) for name in theirs], ours)
+        return joined(file, [names.get(name) for name in theirs], ours)
 
     return filled(model, file, found)
 
@@ -92,9 +92,9 @@ def bert_files(model: BERT, head: bool) -> dict[str, Data]:
     return model_files(tensors, config)
 
 
-def _first(name: str) -> str:
-    """What the first checkpoints called it, which had TensorFlow's names."""
-    return name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+def _modern(name: str) -> str:
+    """The name of what the first checkpoints called as TensorFlow does."""
+    return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
 
 
 def _config(path: str) -> BERTConfig:

@@ -87,9 +87,16 @@ def renamed(ours: str, table: dict[str, str], blocks: str) -> str:
     return f"{prefix}{table['.'.join(parts[:-1])]}.{parts[-1]}"
 
 
-def without_prefix(file: SafeTensors, prefix: str) -> dict[str, str]:
-    """Name without what some writers put before it, a regular expression -> name in the file."""
-    return {name[len(m[0]) if (m := re.match(prefix, name)) else 0:]: name for name in file}
+def without_prefix(file: SafeTensors, prefix: str, modern: Callable[[str], str] = str) -> dict[str, str]:
+    """Name without what some writers put before it, a regular expression, as those of today call it -> name in the
+    file. FormatError for two tensors that are then of one name, of which nobody knows which one counts."""
+    found: dict[str, str] = {}
+    for name in file:
+        other = found.setdefault(modern(re.sub(f"^(?:{prefix})", "", name)), name)
+        if other != name:
+            raise FormatError(file.path, f"tensor {short(name)}", f"it is there as {short(other)} as well: take out "
+                              "what the model is not to have")
+    return found
 
 
 def numbers(file: SafeTensors, name: str | None) -> Array | None:
