@@ -106,13 +106,16 @@ def main() -> None:
     print(" ".join(tokenizer.pieces(documents[0][:60].strip())))
     print(f"{sum(p.size for p in model.parameters()):,} parameters\n")
 
-    some, rest = held_out[:6], held_out[6:36]
+    some, rest = held_out[:6], held_out[6:36] or held_out[:6]
     weights, history = launch(train, o.processes, o, config, batches, some)
     model.load_state_dict(weights)
     model.eval()
-    print(f"\n{history.steps} steps in {history.seconds:.0f} s; bits per byte of text that was held out")
-    print(f"  zlib             {bits_per_byte_of_zlib(chr(10).join(parts[1])):.3f}")
-    print(f"  GPT, trained     {model.bits_per_byte(rest or some, per_token):.3f}\n")
+    targets = np.concatenate([targets.reshape(-1) for _, targets in rest])
+    judged = tokenizer.decode(targets, skip_special_tokens=True)  # by both
+    per_token = len(judged.encode()) / len(targets)
+    print(f"\n{history.steps} steps in {history.seconds:.0f} s; bits per byte of {len(judged):,} characters held out")
+    print(f"  zlib             {bits_per_byte_of_zlib(judged):.3f}")
+    print(f"  GPT, trained     {model.bits_per_byte(rest, per_token):.3f}\n")
     ids = model.generate(prompt, o.tokens, o.temperature, top_p=o.top_p, seed=o.seed)
     print(tokenizer.decode(ids))
     if o.export:

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import shared
 
+import tinyembed as te
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -49,6 +51,24 @@ def test_next_token_on_a_text_of_ones_own(tmp_path, flags, example_here):
         assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
     else:
         assert "pip install matplotlib" in out
+
+
+def test_curve_and_line_of_held_out_text_are_over_the_same_tokens(tmp_path, monkeypatch, next_token, example_here):
+    rng, drawn, evaluated, fit = np.random.default_rng(0), [], [], te.train.fit
+    documents = [" ".join(rng.choice(list("abcdef"), 9)) for _ in range(900)]
+    (tmp_path / "text.txt").write_text("\n\n".join(documents), "utf-8")
+    monkeypatch.setattr(shared, "picture", lambda path, draw, *what, **options: drawn.extend(what))
+    monkeypatch.setattr(te.train, "fit", lambda *args, held_out, **options: (
+        evaluated.extend(held_out), fit(*args, held_out=held_out, **options))[1])
+    code, _, errors = example_here("next_token", "--text", "text.txt", "--steps", "1", "--dim", "2", "--hidden", "2",
+                                   "--window", "1", "--context", "1", "--prompt", "a", "--words")
+    assert code == 0, errors
+    *_, vocabulary, seen, bigram = drawn
+    train, test = (vocabulary.encode([token for text in part for token in (*text.split(), "<end>")])
+                   for part in te.data.split_documents(documents))
+    targets = np.concatenate([targets.reshape(-1) for _, targets in evaluated])
+    assert np.array_equal(targets, test[1:seen + 1]) and seen < len(test) - 1
+    assert bigram == next_token.bigram_perplexity(train, test[:seen + 1], len(vocabulary))
 
 
 def test_the_model_sees_its_context_and_nothing_later(next_token):
