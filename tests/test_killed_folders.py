@@ -197,6 +197,17 @@ def test_a_list_that_no_save_has_written_moves_nothing(tmp_path, line):
     assert content(tmp_path) == before
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links, pipes and devices as POSIX has them")
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("/dev/zero", path), os.mkdir])
+def test_a_list_that_is_no_file_is_refused_by_those_who_read_and_those_who_write(tmp_path, make):
+    write_together(tmp_path, {"merges.txt": b"old"})
+    make(tmp_path / ".unfinished-save")
+    for call in (finish_save, lambda folder: write_together(folder, {"merges.txt": b"new"}), load_tokenizer):
+        with pytest.raises((FormatError, IsADirectoryError)):
+            call(tmp_path)
+    assert (tmp_path / "merges.txt").read_text() == "old"
+
+
 @pytest.mark.skipif(os.name == "nt", reason="links as POSIX has them")
 def test_a_link_gives_its_place_and_what_it_led_to_stays(tmp_path):
     """The folders of Hugging Face's cache link to files that others share."""

@@ -25,9 +25,14 @@ def check_whole(folder: Path) -> None:
 
 
 def open_file(path: Path) -> BinaryIO:
-    """A file, open to be read. FormatError for what is none: a device may have no end, and who opens a pipe that nobody
-    writes to waits for ever; and in a folder whose files may be of two saves. OSError as `open` does."""
+    """A file, open to be read. FormatError as `open_regular` and `check_whole`, of its folder; OSError as `open`."""
     check_whole(os.path.dirname(os.fspath(path)))
+    return open_regular(path)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """A file, open to be read. FormatError for what is none: a device may have no end, and who opens a pipe that nobody
+    writes to waits for ever."""
     wait = getattr(os, "O_NONBLOCK", 0)
     try:
         file = open(os.fspath(path), "rb", opener=lambda name, flags: os.open(name, flags | wait))

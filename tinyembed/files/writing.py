@@ -15,9 +15,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import BinaryIO
 
 from .errors import FormatError, Path
-from .source import UNFINISHED
+from .source import UNFINISHED, open_regular
 
 Data = bytes | Callable[[BinaryIO], object]
+MOST = 1 << 20  # bytes of a list of files
 TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{16}\.tmp")
 
 
@@ -100,8 +101,8 @@ def finish_save(folder: Path) -> None:
     folder = os.fspath(folder)
     unfinished = os.path.join(folder, UNFINISHED)
     try:
-        with open(unfinished, encoding="utf-8") as file:
-            names = file.read().splitlines()
+        with open_regular(unfinished) as file:
+            names = file.read(MOST).decode("utf-8", "replace").splitlines()
     except FileNotFoundError:
         return
     left = []
