@@ -79,7 +79,7 @@ class SentenceEncoder(Encoder):
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write a folder that `from_pretrained` and sentence-transformers read: of a BERT or a StaticEmbedding, heads
-        of Dense. ValueError for others."""
+        of Dense. ValueError for others. Its files are all of one save, as those of `save_gpt` are."""
         write_sentence_encoder(folder, self)
 
     # -- texts to vectors ----------------------------------------------------------------------------------------------

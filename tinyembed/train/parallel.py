@@ -163,10 +163,10 @@ def _shared_cores(processes: int) -> Iterator[None]:
 
 def _run(sender: Any, rank: int, size: int, folder: str, work: Callable[..., Any], args: tuple[Any, ...]) -> None:
     """What a process does."""
-    _held(folder)
-    threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # `launch` hears it, and tells the group
     try:
+        _held(folder)
+        threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
         group = Group(rank, size, folder)
         result = work(group, *args)
         group.leave()
