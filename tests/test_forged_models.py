@@ -90,7 +90,7 @@ SIZES = [100_000, 10**9]
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_what_settings_speak_of_is_held_against_the_weights_before_it_is_made(tmp_path, name):
-    """Each number in each file of settings beside the weights, in turn; with as many bytes of junk in the weights."""
+    """Each number in each file of settings beside the weights, in turn, and each place with what is no number."""
     write, read = PUBLISHED[name]
     write(tmp_path)
     read(tmp_path)
@@ -98,8 +98,8 @@ def test_what_settings_speak_of_is_held_against_the_weights_before_it_is_made(tm
     for file in sorted(tmp_path.rglob("*.json")):
         whole = json.loads(file.read_text())
         for path, x in places(whole):
-            if type(x) is int and "vocab" not in path[:-1]:
-                for size in SIZES:
+            if "vocab" not in path[:-1] and len(path) < 5:
+                for size in SIZES if type(x) is int else ({},):
                     file.write_text(json.dumps(put(whole, path, size)))
                     try:
                         with time_limit(4), memory_limit(64):

@@ -52,7 +52,8 @@ BOMBS = {  # some kilobytes of gzip -> what reads them
     "no pairs": (b"a b\n" * 2000, lambda path: A_TO_D.evaluate_word_pairs(path)),
     "one long line": (b"a\t" * (3 << 19), lambda path: A_TO_D.evaluate_word_pairs(path)),
     "no questions": (b": x\n" + b"a b c\n" * 2000, lambda path: A_TO_D.evaluate_word_analogies(path)),
-    "questions of unknown words": (b": x\n" + b"now four odd words\n" * 10_000, lambda path: A_TO_D.evaluate_word_analogies(path)),
+    "questions of unknown words": (b": x\n" + b"now four odd words\n" * 10_000,
+                                   lambda path: A_TO_D.evaluate_word_analogies(path)),
     "one long word": (b"\0" * (40 << 20), lambda path: list(LineSentences(path)))}
 A_TO_D = KeyedVectors(keys=["a", "b", "c", "d"], vectors=np.eye(4))
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import zipfile
 from pathlib import Path
 
 import mutants_checkpoint  # noqa: F401, for its format
@@ -9,9 +10,10 @@ import mutants_models  # noqa: F401, for its formats
 import mutants_text  # noqa: F401, for its formats
 import mutants_vectors  # noqa: F401, for its formats
 import pytest
-from mutants import FORMATS, memory_limit, time_limit
+from mutants import FORMATS, MB, memory_limit, time_limit
 from test_forged_models import MAKERS, PUBLISHED, forged_models
 
+from tinyembed.data import paragraphs, python_docs
 from tinyembed.files import FormatError, read_word2vec
 from tinyembed.nn import Embedding
 from tinyembed.text import ByteLevelBPE, LineSentences, load_tokenizer
@@ -91,6 +93,23 @@ def test_what_is_no_file_or_has_no_end_is_refused_at_once(tmp_path, name, stands
         path.unlink()
         (tmp_path / "aside").rename(path)
     assert refused or (name, stands_there) == ("sentences", endless) or name == "preprocessor_config"  # not needed
+
+
+def test_a_library_is_read_without_what_is_no_file_or_has_no_end(tmp_path):
+    (tmp_path / "a.py").write_text('"""The text of a."""')
+    for name, stands_there in (("b.py", pipe), ("c.py", device), ("d.py", endless)):
+        stands_there(tmp_path / name)
+    with zipfile.ZipFile(tmp_path / "z.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("e.py", b"#" * (96 * MB))
+        archive.writestr("f.py", b'"""The text of f."""')
+    with time_limit(4), memory_limit(64):
+        assert python_docs([tmp_path, tmp_path / "z.zip"]) == ["The text of a.", "The text of f."]
+        for name in ("b.py", "c.py", "d.py"):
+            with pytest.raises(FormatError, match=name):
+                paragraphs(tmp_path / name)
+    (tmp_path / "text").write_bytes(b"a text\xff of words")
+    with pytest.raises(FormatError, match="text, offset 6"):
+        paragraphs(tmp_path / "text")
 
 
 def test_a_file_read_through_a_descriptor_is_a_file(tmp_path):

@@ -15,8 +15,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ..files import FormatError, read_file
 from ..text import simple_preprocess
 
+LONGEST = 1 << 22  # bytes of a module: five times the library's longest
 Roots = Iterable[str | os.PathLike[str]] | None
 _NOT_LIBRARY = {"test", "tests", "idle_test", "site-packages", "dist-packages"}  # folders that are left out
 _TOPICS = "pydoc_data/topics.py"  # a dict from each topic of help() to its text
@@ -35,8 +37,8 @@ def python_docs(roots: Roots = None) -> list[str]:
     A document is one topic of `help()` (from `pydoc_data`) or all docstrings of one module, its classes and functions,
     in the order of the source, without doctest examples and the rules under headings. Modules come sorted by path, so
     a Python gives the same list every time; another version, or an installation that lacks parts, gives another.
-    Tests and installed packages are left out; a file that can not be read or parsed is passed over. CPython 3.11 gives
-    about 720 documents and 327,000 words, in one or two seconds; nothing is kept on disk.
+    Tests and installed packages are left out; what can not be read or parsed, or has more than 4 MB, is passed over.
+    CPython 3.11 gives about 720 documents and 327,000 words, in one or two seconds; nothing is kept on disk.
 
     Raises FileNotFoundError if there is no documentation at all, as in a Python that is shipped without its source.
 
@@ -72,7 +74,7 @@ def paragraphs(path: str | os.PathLike[str] | None = None) -> list[list[str]]:
     """The paragraphs of a text as lists of words (`text.simple_preprocess`): of the file at path, in UTF-8, or of
     `python_docs()` if that is None. Blank lines part paragraphs; those of less than two words are left out.
 
-    Raises OSError and UnicodeDecodeError for files that cannot be read, ValueError for a text without paragraphs.
+    Raises OSError and FormatError for files that cannot be read, ValueError for a text without paragraphs.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -81,11 +83,19 @@ def paragraphs(path: str | os.PathLike[str] | None = None) -> list[list[str]]:
     ...     paragraphs(path)
     [['the', 'cat', 'purrs'], ['the', 'dog', 'does', 'not']]
     """
-    texts = python_docs() if path is None else [Path(path).read_text("utf-8")]
+    texts = python_docs() if path is None else [_text(path)]
     found = [words for text in texts for part in _BLANK_LINES.split(text) if len(words := simple_preprocess(part)) > 1]
     if not found:
         raise ValueError(f"{path}: there is no paragraph of two words or more")
     return found
+
+
+def _text(path: str | os.PathLike[str]) -> str:
+    data = read_file(path)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise FormatError(path, f"offset {error.start}", "this is not UTF-8") from None
 
 
 def nothing_found(roots: Any) -> Any:
@@ -124,8 +134,8 @@ def _modules(root: Path) -> Iterator[tuple[str, bytes]]:
             names += [Path(folder, file).relative_to(root).as_posix() for file in files if file.endswith(".py")]
         for name in sorted(names):
             try:
-                source = (root / name).read_bytes()
-            except OSError:
+                source = read_file(root / name, LONGEST)
+            except (OSError, FormatError):
                 continue
             yield name, source
     elif zipfile.is_zipfile(root):
@@ -136,6 +146,8 @@ def _modules(root: Path) -> Iterator[tuple[str, bytes]]:
         with archive:
             for name in sorted(archive.namelist()):
                 if not name.endswith(".py") or _NOT_LIBRARY.intersection(name.split("/")):
+                    continue
+                if archive.getinfo(name).file_size > LONGEST:
                     continue
                 try:
                     source = archive.read(name)

@@ -21,7 +21,7 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -95,8 +95,8 @@ def read_fasttext(path: Path, *, errors: str = "strict") -> FastTextFile:
                 repeats.add((name,))
                 counts.append(count)
             dim, outputs = settings["dim"], labels if settings["model"] == "sup" else V
-            input, end = _matrix(path, data, end, "input", V + settings["bucket"], dim)
-            output, end = _matrix(path, data, end, "output", outputs, dim)
+            input, end = _matrix(path, file, data, end, "input", V + settings["bucket"], dim)
+            output, end = _matrix(path, file, data, end, "output", outputs, dim)
             if end < len(data):
                 raise FormatError(path, f"offset {end}", f"{len(data) - end:,} bytes follow the last matrix")
             repeats.refuse()
@@ -154,7 +154,7 @@ def _entries(path: Path, data: mmap.mmap, V: int, number: int, errors: str) -> I
         yield name, count, begin, end
 
 
-def _matrix(path: Path, data: mmap.mmap, begin: int, name: str, rows: int, dim: int
+def _matrix(path: Path, file: BinaryIO, data: mmap.mmap, begin: int, name: str, rows: int, dim: int
             ) -> tuple[npt.NDArray[np.float32], int]:
     """The matrix (rows, dim) that begins there, mapped, and the offset of its end."""
     quantised, *shape = _MATRIX.unpack(data[begin:begin + _MATRIX.size].ljust(_MATRIX.size, b"\0"))
@@ -168,4 +168,4 @@ def _matrix(path: Path, data: mmap.mmap, begin: int, name: str, rows: int, dim: 
     if size > len(data) - begin:
         raise FormatError(path, f"offset {begin}", f"the {name} matrix takes {size:,} bytes, and {len(data) - begin:,} "
                           "follow")
-    return np.memmap(path, "<f4", "r", begin, (rows, dim)), begin + size
+    return np.memmap(file, "<f4", "r", begin, (rows, dim)), begin + size

@@ -120,7 +120,7 @@ def _prompt(path: Path) -> str:
     """The text that is put before each text, "" for none."""
     given = read_config(str(path), FormatError(path, "", "")) if path.is_file() else {}
     name, prompts = given.get("default_prompt_name"), given.get("prompts") or {}
-    prompt = "" if name is None else prompts.get(name) if isinstance(prompts, dict) else None
+    prompt = "" if name is None else prompts.get(name) if isinstance(prompts, dict) and isinstance(name, str) else None
     if not isinstance(prompt, str):
         raise FormatError(path, "the prompts", f"default_prompt_name {short(name)} is none of {short(prompts)}")
     return prompt
