@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import functools
 import gc
 import inspect
 import itertools
@@ -225,6 +226,62 @@ def test_ids_that_are_used_again_for_the_next_batch_do_not_move_a_gradient(loss,
     assert W.grad.to_dense().tolist() == [[1], [1], [1], [1]]
 
 
+class Subclass(np.ndarray):
+    """As np.memmap is one."""
+
+
+@pytest.mark.parametrize("kind", [np.array, Tensor, lambda a: np.array(a).view(Subclass),
+                                  lambda a: np.array([a, a])[1]], ids=["array", "Tensor", "subclass", "view"])
+@pytest.mark.parametrize("index", [[2, 1], [True, False, True]])
+@pytest.mark.parametrize("read", [lambda x, i: x[i], lambda x, i: x[:, 0][i], lambda x, i: x[i, :],
+                                  lambda x, i: x[i, 1], lambda x, i: x[None, i],
+                                  lambda x, i: ops.where(i[:, None], x[:len(i)], 0.0),
+                                  lambda x, i: x[:len(i)] * i[:, None],
+                                  lambda x, i: ops.maximum(x[:len(i)], i[:, None])])
+def test_an_index_or_mask_of_any_class_may_be_filled_again(read, index, kind):
+    grads = []
+    for fill in (False, True):
+        x, i = leaf(np.linspace(-1, 2, 9).reshape(3, 3)), kind(index)
+        y = read(x, i)
+        if fill:
+            (i.data if isinstance(i, Tensor) else i)[...] = 0
+        y.sum().backward()
+        grads.append(x.grad.to_dense() if isinstance(x.grad, RowGrad) else x.grad)
+    np.testing.assert_array_equal(*grads)
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+@pytest.mark.parametrize("kind", [lambda a: a.astype(">f4"), np.asmatrix, lambda a: a.view(Subclass), np.asfortranarray,
+                                  lambda a: np.broadcast_to(a, a.shape)], ids=["bytes", "matrix", "class", "F", "ro"])
+def test_arrays_of_other_orders_and_classes_are_the_numbers_they_are(kind):
+    a = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
+    for f in (lambda x, y: x * y, lambda x, y: y * x, lambda x, y: ops.linear(x, y), lambda x, y: ops.matmul(y, x),
+              lambda x, y: ops.where(y > 2, x, y), lambda x, y: ops.cosine_similarity(x, y), lambda x, y: y / x):
+        xs = [leaf(a, np.float32) for _ in range(2)]
+        for y in (f(xs[0], a), f(xs[1], kind(a))):
+            assert type(y.data) is np.ndarray and y.dtype.isnative and y.dtype == np.float32
+            y.sum().backward()
+        np.testing.assert_array_equal(xs[0].grad, xs[1].grad)
+    assert Tensor(kind(a)).dtype.isnative
+    with pytest.raises(TypeError, match="complex64"):
+        ops.gelu(a.astype(np.complex64))
+
+
+def test_a_table_may_be_stepped_by_hand():
+    """Its gradient is a RowGrad; it meets Tensors and arrays, on either side and in their place."""
+    W = Parameter(np.ones((3, 2), np.float32))
+    W[[1, 1]].sum().backward()
+    expected = [[1, 1], [0.5, 0.5], [1, 1]]
+    assert (W - 0.25 * W.grad).data.tolist() == (W.data - 0.25 * W.grad).tolist() == expected
+    assert (W.grad * W).data.tolist() == (W * W.grad).data.tolist() == [[0, 0], [2, 2], [0, 0]]
+    assert Tensor(W.grad).data.tolist() == ops.abs(W.grad).data.tolist() == [[0, 0], [2, 2], [0, 0]]
+    with no_grad():
+        W -= 0.25 * W.grad
+    assert W.data.tolist() == expected
+    W.data += W.grad
+    assert W.data.tolist() == [[1, 1], [2.5, 2.5], [1, 1]]
+
+
 @pytest.mark.parametrize("grad", [np.ones(2), np.ones((1, 3)), 1.0])
 def test_a_misshapen_gradient_is_refused(grad):
     x = leaf([1.0, 2.0, 3.0])
@@ -362,9 +419,11 @@ def test_a_generator_is_decorated_too_in_each_of_its_steps():
 def test_what_waits_is_not_decorated():
     async def waits(): ...
     async def yields(): yield 1
-    for function in (waits, yields):
+    for function in (waits, yields, functools.partial(waits)):
         with pytest.raises(TypeError, match="holds for a thread"):
             no_grad()(function)
+    with pytest.raises(TypeError, match="holds for a thread"):
+        no_grad()(lambda: yields())()
 
 
 def test_no_grad_holds_for_its_thread_alone():

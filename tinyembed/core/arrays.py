@@ -12,6 +12,7 @@ from .rowgrad import Array, RowGrad
 
 def new_array(data: Any) -> Array:
     """What Tensor(data) holds; the rules stand in its docstring."""
+    data = data.to_dense() if isinstance(data, RowGrad) else data
     try:
         array = data.view(np.ndarray) if isinstance(data, np.memmap) else np.array(data, order="C")
     except ValueError as error:
@@ -26,7 +27,7 @@ def new_array(data: Any) -> Array:
         raise ValueError("a mapped table must be stored row after row (C order), and be mapped whole")
     if array.dtype.kind not in "fiub":
         raise TypeError(f"a Tensor holds floats, integers or booleans, not {array.dtype}")
-    return array
+    return array if isinstance(data, np.memmap) else given(array)
 
 
 def first_leaf(data: Any) -> Any:
@@ -73,14 +74,25 @@ def beside_arrays(values: list[Any], scalars: list[int]) -> list[Any]:
 
 
 def given(x: Any) -> Any:
-    """A constant as an op gets it. Of integers or booleans, an index or a mask, a copy: the vjp keeps it, and it may be
-    filled again for the next batch before that is called. Of a RowGrad, the whole of it. A list of Python floats is a
-    float32 array, as in Tensor; other lists (shapes, axes, an index) stay lists."""
-    if type(x) is np.ndarray:
-        return x.copy() if x.dtype.kind in "iub" else x
+    """A constant as an op gets it: an array of NumPy's own class (np.matrix has other products), in this machine's
+    order of bytes; of a RowGrad the whole of it. A list of Python floats is a float32 array, as in Tensor; other lists
+    (shapes, axes, an index) stay lists."""
     if type(x) in (list, tuple):
         return new_array(x) if type(first_leaf(x)) is float else type(x)(map(given, x))
+    if isinstance(x, np.ndarray):
+        if x.dtype.kind == "c":
+            raise TypeError(f"an op takes floats, integers or booleans, not {x.dtype}")
+        x = x if type(x) is np.ndarray else x.view(np.ndarray)
+        return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
     return x.to_dense() if type(x) is RowGrad else x
+
+
+def kept(x: Any) -> Any:
+    """x, an index or a mask copied: the vjp keeps it, and it may be filled again for the next batch before that is
+    called."""
+    if type(x) in (list, tuple):
+        return type(x)(map(kept, x))
+    return x.copy() if type(x) is np.ndarray and x.dtype.kind in "iub" else x
 
 
 def as_axes(axis: Any) -> Any:

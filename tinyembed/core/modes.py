@@ -36,14 +36,17 @@ class _Switch:
     value: bool
 
     def __call__(self, function: Function) -> Function:
+        waits = TypeError(f"{type(self).__name__} holds for a thread, in which other tasks run while "
+                          f"{getattr(function, '__name__', function)} waits; use `with` around what does not wait")
         if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(f"{type(self).__name__} holds for a thread, in which other tasks run while "
-                            f"{function.__name__} waits; use `with` around what does not wait")
+            raise waits
 
         @functools.wraps(function)
         def within(*args: Any, **options: Any) -> Any:
             with self:
                 result = function(*args, **options)
+            if inspect.iscoroutine(result) or inspect.isasyncgen(result):
+                raise waits
             return self._steps(result) if isinstance(result, GeneratorType) else result
 
         return cast(Function, within)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, overload
 
 import numpy as np
 
-from .arrays import as_axes, beside_arrays, given, is_scalar, plain_number, scalar_array, words_for
+from .arrays import as_axes, beside_arrays, given, is_scalar, kept, plain_number, scalar_array, words_for
 from .modes import check_finite, mode
 from .names import answer, answering
 from .rowgrad import Array
@@ -19,6 +19,7 @@ from .walk import FORWARDS, Node, Vjp
 
 ValueAndVjp = tuple[Any, Vjp]
 WIDE, _told = np.dtype(np.float64), list[str]()  # the op that a process was told of, because it made float64
+PLAIN, KEPT = {type(None), bool, int, float, str}, {np.ndarray, list, tuple}
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
@@ -84,8 +85,11 @@ def primitive(forward: Callable[..., ValueAndVjp] | None = None, *, rows: bool =
             else:
                 if is_scalar(x):
                     scalars.append(len(values))
-                values.append(given(x))
+                values.append(x if type(x) in PLAIN else given(x))
                 parents.append(None)
+        live = live and mode.recording
+        if live:
+            values = [kept(x) if type(x) in KEPT else x for x in values]
         if scalars:
             values = beside_arrays(values, scalars)
         try:
@@ -103,10 +107,13 @@ def primitive(forward: Callable[..., ValueAndVjp] | None = None, *, rows: bool =
             y = scalar_array(y, values)
         if mode.checking:
             check_finite(y, name, "forward", values)
+        if y.dtype.kind not in "fiub":
+            raise TypeError(f"{name} made {y.dtype}, and a Tensor holds floats, integers or booleans [given "
+                            f"{words_for(values)}]")
         if live and y.dtype is WIDE and not _told:
             _tell_of_wide(name, parents, values)
         out = wrap(y)
-        if live and mode.recording and y.dtype.kind == "f":
+        if live and y.dtype.kind == "f":
             out._live = True
             out._node = Node(name, vjp, parents, y)
         elif _sees_a_leaf(y, args):
@@ -149,7 +156,7 @@ def _unwrap_list(xs: Any) -> tuple[Any, Any]:
     if not holds_tensor(xs):
         return given(xs), None
     parents = tuple((x._node or x) if isinstance(x, Tensor) and x._live else None for x in xs)
-    return type(xs)(map(unwrapped, xs)), parents if any(p is not None for p in parents) else None
+    return type(xs)(given(unwrapped(x)) for x in xs), parents if any(p is not None for p in parents) else None
 
 
 def _by_position(run: Callable[..., Any], args: Any, options: Any) -> tuple[Any, Any]:

@@ -23,7 +23,7 @@ class RowGrad:
         shape (V, D)   ids (N,) int64, each in 0 … V-1, repeats allowed   rows (N, D)
 
     `a + b` concatenates two RowGrads; `a + array` is a dense array; `a * c` and `a / c` scale the rows, by a number or
-    by an array that broadcasts to (V, D): each by its part; `np.asarray(a)` is `a.to_dense()`. All return new objects:
+    by an array that broadcasts to (V, D): each by its part; NumPy makes `a.to_dense()` of it. All return new objects:
     neither ids nor rows are ever written to. The ids are taken as checked (`ops.embedding` does that).
 
     >>> g = RowGrad((5, 2), np.array([3, 0, 3]), np.array([[1., 2.], [10., 20.], [4., 8.]]))
@@ -35,8 +35,6 @@ class RowGrad:
     """
 
     __slots__ = ("coalesced", "ids", "rows", "shape")
-    __array_ufunc__ = None  # so that `array + rowgrad` comes to __radd__
-
     def __init__(self, shape: tuple[int, int], ids: Array, rows: Array, coalesced: bool = False) -> None:
         if ids.ndim != 1 or rows.shape != (ids.size, shape[1]):
             raise ValueError(f"a RowGrad of shape {shape} needs ids (N,) and rows (N, {shape[1]}); "
@@ -83,9 +81,17 @@ class RowGrad:
 
     def _by_rows(self, op: Any, c: Any) -> RowGrad:
         """op(row, c) for each row, with what c, a number or of a shape that broadcasts to (V, D), has for it."""
-        c = np.asarray(c, self.dtype)
+        if hasattr(c, "requires_grad"):
+            return NotImplemented  # what a Tensor makes of it is a Tensor
+        c = np.asarray(c, self.dtype if self.dtype.kind == "f" else None)
         c = c if c.ndim == 0 else np.broadcast_to(c, self.shape)[self.ids]
         return RowGrad(self.shape, self.ids, op(self.rows, c), self.coalesced)
+
+    def __array_ufunc__(self, function: Any, how: str, *args: Any, **options: Any) -> Any:
+        """NumPy's arithmetic: `array * g` is `g * array`; all else is of the (V, D) array."""
+        if function is np.multiply and how == "__call__" and not options and args[1] is self:
+            return self * args[0]
+        return getattr(function, how)(*(x.to_dense() if isinstance(x, RowGrad) else x for x in args), **options)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         if copy is False:
@@ -194,7 +200,7 @@ def unique_inverse(ids: Array) -> tuple[Array, Array]:
 
 def sum_dtype(dtype: Any, n: int) -> Any:
     """The dtype in which to add up n numbers of a dtype; None for their own."""
-    return np.float64 if dtype == np.float32 and n > CHUNK else None
+    return np.float32 if dtype == np.float16 else np.float64 if dtype == np.float32 and n > CHUNK else None
 
 
 def sum_rows(rows: Array) -> Array:

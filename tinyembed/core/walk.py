@@ -88,7 +88,7 @@ def walk(root: Any, g: Any) -> None:
 def _pair(node: Node, parents: list[Any], entries: Any, g: Array) -> list[tuple[Any, Any, bool]]:
     """(parent, its gradient in its shape and dtype, whether that may share memory with g) for each entry of a vjp that
     has somewhere to go."""
-    if type(entries) is not tuple or any(entry is not None for entry in entries[len(parents):]):
+    if type(entries) is not tuple or any(entry is not None for entry in entries[_most(node, parents, entries):]):
         raise TypeError(f"the vjp of {node.op} must return a tuple of at most {len(parents)} entries")
     pairs: list[tuple[Any, Any, bool]] = []
     for i, parent in enumerate(parents):
@@ -115,6 +115,14 @@ def _pair(node: Node, parents: list[Any], entries: Any, g: Array) -> list[tuple[
                     view, pairs[k] = True, (y, other, True)  # two views of one memory: neither may be added up in place
             pairs.append((x, gx, view))
     return pairs
+
+
+def _most(node: Node, parents: list[Any], entries: Any) -> int:
+    """How many entries a vjp may have: one for each argument, those that came by name or were left out included."""
+    if len(entries) <= len(parents):
+        return len(parents)
+    kinds = [p.kind for p in inspect.signature(FORWARDS[node.op]).parameters.values()]
+    return max(len(parents), kinds.count(inspect.Parameter.POSITIONAL_OR_KEYWORD))
 
 
 def _owner(x: Any) -> Any:
