@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinyembed as te
+from tinyembed.core.walk import FORWARDS
 from tinyembed.ops.normal import normal_cdf
 
 ops = te.ops
@@ -366,6 +367,41 @@ def test_long_sums_of_einsum_keep_their_digits_in_float32(formula, n=300_000):
         np.testing.assert_allclose(narrow, wide, rtol=1e-5 if formula == "ki,ji->jk" else 1e-6)  # of BLAS
 
 
+# Products and sums of so many numbers that float32 would lose digits, of the shapes that BLAS treats in its own ways.
+PRODUCTS = {"dot": (ops.matmul, (0,), (0,)), "(1, n) @ (n, 2)": (ops.matmul, (1, 0), (0, 2)),
+            "stack": (ops.matmul, (2, 1, 0), (2, 0, 1)), "of rows": (ops.matmul, (0, 1), (1, 1)),
+            "linear": (ops.linear, (0, 2), (1, 2)), "wide linear": (ops.linear, (2, 0), (1, 0)),
+            "vecdot": (lambda x, y: ops.vecdot(x[:, 0], y[:, 0]), (0, 2), (0, 2)),
+            "rms_norm": (lambda x, y: ops.rms_norm(x, y * (y - 0.2)), (1, 0), (0,)),
+            "einsum": (lambda x, y: ops.einsum("ij,j->i", x, y), (0, 1), (1,)),
+            "mean of tokens": (lambda x, y: te.nn.Pooling("mean")(x) * y, (1, 0, 2), (2,)),
+            "pool": (lambda x, y: ops.avg_pool2d(x[..., :20_000], (1, 20_000)) * y, (1, 1, 1, 0), (1,))}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_long_products_keep_their_digits_in_float32(name, n=400_000):
+    f, *shapes = PRODUCTS[name]
+    found, values = [], [np.resize(np.float32([0.1, 0.3]), [n if side == 0 else side for side in s]) for s in shapes]
+    for dtype in (np.float32, np.float64):
+        xs = [te.Tensor(x.astype(dtype), requires_grad=True) for x in values]
+        y = f(*xs)
+        y.backward(np.full(y.shape, 0.7, np.float32))
+        found.append([y.data, *(x.grad for x in xs)])
+    for narrow, wide in zip(*found):
+        np.testing.assert_allclose(narrow, wide, rtol=7e-5, atol=1e-6 * np.abs(wide).max())
+
+
+@pytest.mark.filterwarnings("error")
+def test_many_numbers_of_float16_have_a_mean_and_a_variance():
+    x = te.Tensor(np.tile(np.float16([1, 3]), (100_000, 1)), requires_grad=True)
+    for axis, mean, var in ((0, [1, 3], [0, 0]), (None, 2, 1)):
+        y = x.mean(axis)
+        assert y.dtype == np.float16 and y.data.tolist() == mean and ops.var(x, axis).data.tolist() == var
+        x.zero_grad()
+        y.backward(np.ones(y.shape))
+        np.testing.assert_allclose(x.grad, 1e-5 if axis == 0 else 5e-6, rtol=0.01)
+
+
 def test_sums_that_would_stall():
     x = np.tile(np.float32([100, -100]), (1_000_000, 1))
     assert ops.std(x, 0).data.tolist() == [0, 0] and ops.mean(x, 0).data.tolist() == [100, -100]
@@ -373,6 +409,47 @@ def test_sums_that_would_stall():
     z = np.tile(np.float32([3, 3]), (300_000, 1))
     ops.rms_norm(z, weight, eps=0.0).sum().backward()
     np.testing.assert_allclose(weight.grad, 300_000, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:.*encountered")
+def test_no_nan_beside_what_does_not_count():
+    inf = math.inf
+    grad = lambda f, x, dtype=float: gradient_of(f, np.array(x, dtype))
+    assert grad(lambda x: x ** 0, [inf, 0.0]) == grad(lambda x: x ** np.array([0.0, 0.0]), [inf, 0.0]) == [0, 0]
+    assert grad(lambda x: (x ** 0.5) * np.array([0.0, 1.0]), [0.0, 4.0]) == [0, 0.25]
+    assert grad(lambda x: ops.cross_entropy(x, [-100, 0]), [[inf, -inf], [0, 0]]) == [[0, 0], [-0.5, 0.5]]
+    for f in (ops.l2_normalise, lambda x: ops.cosine_similarity(x, x + 0)):
+        assert np.isfinite(grad(f, [[0, 0], [3, 4]], np.float16)).all()
+    far = np.float32([[1e25, 0], [0, 1e25]])
+    assert not np.isnan(ops.cdist(far, -far).data).any()
+    assert np.isfinite(grad(lambda x: ops.cdist(x, -x.detach()), far, np.float32)).all()
+
+
+def gradient_of(f, x):
+    leaf = te.Tensor(x, requires_grad=True)
+    f(leaf).sum().backward()
+    return leaf.grad.tolist()
+
+
+def test_integers_beside_floats_are_of_their_dtype():
+    """A layer of float32 computes in float32; constants are not cut to integers; unsigned numbers do not wrap round."""
+    x, rng = np.array([[[3, 4], [1, 1]]], np.int64), np.random.default_rng(0)
+    for layer in (te.nn.Linear(2, 3, rng=rng), te.nn.Dense(2, 3, rng=rng), te.nn.LayerNorm(2), te.nn.RMSNorm(2),
+                  te.nn.MultiHeadAttention(2, 1, rng=rng), te.nn.MLP(2, 3, rng=rng)):
+        np.testing.assert_allclose(layer(x).data, layer(x.astype(np.float32)).data, rtol=1e-6)
+        assert layer(x).dtype == np.float32
+    for mode in ("cls", "max", "mean", "mean_sqrt_len", "weighted_mean", "last"):
+        for dtype in (np.int64, np.uint8, np.float32):
+            np.testing.assert_allclose(te.nn.Pooling(mode)(x.astype(dtype)).data, te.nn.Pooling(mode)(x + 0.0).data)
+            for shape in ((0, 3, 2), (1, 0, 2)):
+                assert te.nn.Pooling(mode)(np.zeros(shape, dtype)).shape == (shape[0], 2)
+    few, many = np.uint8([[1, 2]]), np.uint8([[3, 0]])
+    assert ops.pair_features(few, many, ["|u-v|"]).data.tolist() == [[2, 2]]
+    assert ops.triplet_margin_loss(few, many, many).item() == pytest.approx(1)
+    assert ops.triplet_margin_loss(few, few, many).item() == 0
+    for dtype in (np.int8, np.uint16, np.bool_):
+        assert ops.gelu(np.ones(1, dtype)).data == pytest.approx([0.8413], abs=1e-4)
+        assert ops.embedding(np.ones((2, 2), dtype), [0], max_norm=1.0).data == pytest.approx(0.7071, abs=1e-4)
 
 
 def test_what_was_wrong_is_right():
@@ -484,6 +561,33 @@ def test_constants_may_come_by_name_or_by_position():
     y = ops.cross_entropy(targets=np.array([0, 1, -1]), logits=x, ignore_index=-1)
     y.backward()
     assert x.grad.shape == (3, 2) and y.item() == ops.cross_entropy(x, [0, 1, -1], -1).item()
+
+
+@every_op
+def test_any_number_of_arguments_may_come_by_name(name):
+    """The vjp answers for those that came by position, and for arrays; it may say None for the others."""
+    names = list(inspect.signature(FORWARDS[CASES[name].op]).parameters)
+    for seed in range(2):
+        args, options = CASES[name].sample(seed, sides=(2, 1, 3))
+        y, xs = forward(name, args, options)
+        [g] = directions([y.data], seed)
+        expected = gradients(name, args, options, g)
+        for k in range(1, len(args)):
+            xs = [te.Tensor(x, requires_grad=True) for x in leaves(args)]
+            given = put(args, xs)
+            z = op(name)(*given[:k], **dict(zip(names[k:], given[k:])), **options)
+            z.backward(g)
+            for x, gx in zip(xs, expected):
+                np.testing.assert_array_equal(dense(x.grad), gx)
+
+
+def test_a_number_by_name_beside_a_tensor_by_position():
+    x = te.Tensor([2.0], requires_grad=True)
+    (ops.multiply(x, y=3.0) + ops.power(x, y=2) + ops.subtract(x, y=1) + ops.where(True, x, y=0.0)).backward()
+    assert x.grad.tolist() == [3 + 4 + 1 + 1]
+    h = te.Tensor(np.ones((1, 1)), requires_grad=True)
+    ops.gru(np.ones((2, 1, 1)), h, np.ones((3, 1)), np.ones((3, 1))).sum().backward()  # biases and lengths left out
+    assert h.grad.shape == (1, 1)
 
 
 def test_an_array_by_name_is_a_constant_although_the_op_has_a_gradient_for_it():

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Tensor
+from ..core import Array, Tensor, floats
 from ..ops import concatenate, matmul, max, where
 from .module import Module
 
@@ -41,11 +41,12 @@ class Pooling(Module):
 
     def forward(self, x: Any, mask: Any = None) -> Tensor:
         x = x if isinstance(x, Tensor) else Tensor(x)
+        x = x if x.dtype.kind == "f" else Tensor(floats(x.data))
         mask = np.ones(x.shape[:2], bool) if mask is None else np.asarray(mask, bool)
         if x.ndim != 3 or mask.shape != x.shape[:2]:
             raise ValueError(f"pooling takes x (B, T, D) and mask (B, T), not {x.shape} and {mask.shape}")
         pooled = [_maximum(x, mask) if mode == "max" else
-                  matmul(_weights(mode, mask).astype(x.dtype)[:, None], x).reshape(len(x), -1) for mode in self.modes]
+                  matmul(_weights(mode, mask).astype(x.dtype)[:, None], x)[:, 0] for mode in self.modes]
         return concatenate(pooled, -1) if len(pooled) > 1 else pooled[0]
 
     def extra_repr(self) -> str:
@@ -56,7 +57,7 @@ def _weights(mode: str, mask: Array) -> Array:
     """(B, T), 0 at padding."""
     T = mask.shape[1]
     place = np.arange(T)
-    if mode in ("cls", "last"):
+    if mode in ("cls", "last") and T:
         found = mask.argmax(1) if mode == "cls" else T - 1 - mask[:, ::-1].argmax(1)
         return mask & (place == found[:, None])
     w = mask * (place + 1.0 if mode == "weighted_mean" else 1.0)
@@ -65,5 +66,7 @@ def _weights(mode: str, mask: Array) -> Array:
 
 
 def _maximum(x: Tensor, mask: Array) -> Tensor:
+    if not mask.shape[1]:
+        return x.sum(1)
     lowest = np.where(mask.any(1, keepdims=True), np.finfo(x.dtype).min, 0).astype(x.dtype)  # (B, 1)
     return max(where(mask[:, :, None], x, lowest[:, None]), 1)

@@ -14,7 +14,7 @@ import numpy as np
 from ..core import Tensor
 from .elementwise import abs, add, maximum, multiply, sqrt, subtract, where
 from .linalg import matmul
-from .losses import cross_entropy, mse
+from .losses import as_floats, cross_entropy, mse
 from .normalise import cosine_similarity, l2_normalise
 from .reduce import logsumexp
 from .shape import concatenate, swapaxes
@@ -67,7 +67,7 @@ def cosine_loss(x: Tensor, y: Tensor, targets: Any) -> Tensor:
     """
     _check(x, y)
     scores = cosine_similarity(x, y)
-    return mse(scores, Tensor(np.asarray(targets, scores.dtype)))
+    return mse(scores, targets if isinstance(targets, Tensor) else Tensor(np.asarray(targets, scores.dtype)))
 
 
 def triplet_margin_loss(x: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0) -> Tensor:
@@ -80,7 +80,8 @@ def triplet_margin_loss(x: Tensor, positive: Tensor, negative: Tensor, margin: f
     0.5
     """
     _check(x, positive, negative)
-    near, far = (sqrt((add(subtract(x, z), 1e-6) ** 2).sum(-1)) for z in (positive, negative))
+    x = as_floats(x)
+    near, far = (sqrt((add(subtract(x, z), 1e-6) ** 2).sum(-1)) for z in map(as_floats, (positive, negative)))
     return maximum(near - far + margin, 0.0).mean()
 
 
@@ -140,6 +141,7 @@ def pair_features(u: Tensor, v: Tensor, features: Sequence[str] = ("u", "v", "|u
     if unknown or not features:
         raise ValueError(f"features are some of {', '.join(PAIR_FEATURES)}, not {unknown}")
     _check(u, v)
+    u, v = as_floats(u), as_floats(v)
     return concatenate([PAIR_FEATURES[name](u, v) for name in features], -1)
 
 

@@ -110,7 +110,7 @@ def _euclidean(a: Array, b: Array) -> tuple[Array, Near]:
     squares = np.einsum("nsd,nsd->ns", a, a)[..., None] + np.einsum("nqd,nqd->nq", b, b)[:, None]
     d = squares - 2 * np.matmul(a, b.transpose(0, 2, 1))
     squares *= CANCELLED
-    near = np.unravel_index(np.flatnonzero(d <= squares), d.shape)
+    near = np.unravel_index(np.flatnonzero(~(d > squares)), d.shape)  # NaN, where squares overflow, is near too
     for _, some, u in _near_differences(a, b, near):
         d[some] = np.einsum("md,md->m", u, u)
     return np.sqrt(d, out=d), near

@@ -45,14 +45,16 @@ def negative(x: Array) -> ValueAndVjp:
 def power(x: Array, y: Array) -> ValueAndVjp:
     """x ** y          gradients g * y * x^(y-1), g * x^y * log(x)
 
-    d/dx is 0 where y is 0. d/dy needs x >= 0; it is 0 at x = 0, the limit for y > 0, and NaN below.
+    d/dx is 0 where y is 0; where it is infinite, at x = 0 for a number y < 1, it is 0 for g = 0. d/dy needs x >= 0; it
+    is 0 at x = 0, the limit for y > 0, and NaN below.
     """
     z = np.power(x, y)
 
     def vjp(g: Array) -> tuple[Any, ...]:
         if not isinstance(y, np.ndarray):  # a Python number
-            return (g * (y * np.power(x, y - 1 if y else 1)),)
-        gx = g * y * np.power(x, np.where(y == 0, 1, y - 1))
+            slope = y * np.power(x, y - 1 if y else 0)
+            return (g * slope if y >= 1 else np.multiply(g, slope, out=np.zeros_like(g), where=g != 0),)
+        gx = g * y * np.power(x, np.where(y == 0, 0, y - 1))
         with np.errstate(invalid="ignore"):
             return gx, g * z * np.log(np.where(np.equal(x, 0), 1, x))
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..core import CHUNK, Array, ValueAndVjp, blocks, fits_cache, primitive, sum_dtype, sum_rows
 from .floats import floats
 
-LONG = 2**20  # so many float32 numbers einsum may add up one by one, and more through float64
+LONG = 2**16  # so many float32 numbers a product may add up at once, more CHUNK at a time, and these in float64
 
 
 def as_matrix(x: Array) -> Array:
@@ -33,6 +33,24 @@ def pieces(*arrays: Array, lines: bool = True) -> Iterator[tuple[Array, ...]]:
     return (tuple(a[some] for a in flat) for some in blocks(n, width))
 
 
+def product(x: Array, y: Array) -> Array:
+    """numpy.matmul, that does not lose float32's digits in long sums."""
+    n = x.shape[-1]
+    if n <= LONG or not x.dtype == y.dtype == np.float32:
+        return np.asarray(np.matmul(x, y))
+    total: Any = np.float64(0)
+    for i in range(0, n, CHUNK):
+        total = total + np.matmul(x[..., i:i + CHUNK], y[..., i:i + CHUNK, :] if y.ndim > 1 else y[i:i + CHUNK])
+    return np.asarray(total, np.float32)
+
+
+def dots(x: Array, y: Array) -> Array:
+    """The dot product of each vector of x with that of y, long sums in a wider dtype: (…, n), (…, n) -> (…)"""
+    dtype = np.result_type(x, y)
+    z = np.einsum("...n,...n->...", x, y, dtype=sum_dtype(dtype, x.shape[-1]))
+    return np.asarray(z, dtype)
+
+
 @primitive
 def matmul(x: Array, y: Array) -> ValueAndVjp:
     """x @ y for vectors, matrices and stacks of them, as numpy.matmul
@@ -42,21 +60,21 @@ def matmul(x: Array, y: Array) -> ValueAndVjp:
     if np.ndim(x) == 0 or np.ndim(y) == 0:
         raise ValueError("a matrix product needs at least one axis on either side; use * for scaling")
     if x.ndim > 2 and y.ndim == 2:  # one large product is faster than a stack of small ones
-        z = (as_matrix(x) @ y).reshape(*x.shape[:-1], y.shape[1])
+        z = product(as_matrix(x), y).reshape(*x.shape[:-1], y.shape[1])
     else:
-        z = np.matmul(x, y)
+        z = product(x, y)
 
     def vjp(g: Array) -> tuple[Any, ...]:
         if x.ndim == 1 and y.ndim == 1:
             return g * y, g * x
         if x.ndim == 1:  # (k) @ (…, k, m) -> (…, m)
-            return np.matmul(y, g[..., None])[..., 0], x[:, None] * g[..., None, :]
+            return product(y, g[..., None])[..., 0], x[:, None] * g[..., None, :]
         if y.ndim == 1:  # (…, n, k) @ (k) -> (…, n)
-            return g[..., None] * y, np.matmul(np.swapaxes(x, -1, -2), g[..., None])[..., 0]
+            return g[..., None] * y, product(np.swapaxes(x, -1, -2), g[..., None])[..., 0]
         if y.ndim == 2:
             flat = as_matrix(g)
-            return lambda: (flat @ y.T).reshape(x.shape), lambda: as_matrix(x).T @ flat
-        return lambda: np.matmul(g, np.swapaxes(y, -1, -2)), lambda: np.matmul(np.swapaxes(x, -1, -2), g)
+            return lambda: product(flat, y.T).reshape(x.shape), lambda: product(as_matrix(x).T, flat)
+        return lambda: product(g, np.swapaxes(y, -1, -2)), lambda: product(np.swapaxes(x, -1, -2), g)
 
     return z, vjp
 
@@ -71,13 +89,13 @@ def linear(x: Array, W: Array, b: Array | None = None) -> ValueAndVjp:
         raise ValueError("linear needs x (…, n), W (m, n), b (m)")
     x, W, b = floats(x, W, b)
     x2 = as_matrix(x)
-    y = x2 @ W.T
+    y = product(x2, W.T)
     if b is not None:
         y += b
 
     def vjp(g: Array) -> tuple[Any, ...]:
         g2 = as_matrix(g)
-        return lambda: (g2 @ W).reshape(x.shape), lambda: g2.T @ x2, None if b is None else sum_rows(g2)
+        return lambda: product(g2, W).reshape(x.shape), lambda: product(g2.T, x2), None if b is None else sum_rows(g2)
 
     return y if x.ndim == 2 else y.reshape(*x.shape[:-1], len(W)), vjp
 
@@ -90,10 +108,7 @@ def vecdot(x: Array, y: Array) -> ValueAndVjp:
     """
     if np.ndim(x) == 0 or np.ndim(y) == 0 or x.shape[-1] != y.shape[-1]:
         raise ValueError(f"vecdot needs vectors of one length on the last axis, not {np.shape(x)} and {np.shape(y)}")
-    wide = sum_dtype(np.result_type(x, y), x.shape[-1])
-    z = np.einsum("...n,...n->...", x, y, dtype=wide)
-    return (z if wide is None else z.astype(np.result_type(x, y)),
-            lambda g: (lambda: g[..., None] * y, lambda: g[..., None] * x))
+    return dots(x, y), lambda g: (lambda: g[..., None] * y, lambda: g[..., None] * x)
 
 
 @primitive

@@ -66,6 +66,7 @@ def cross_entropy(logits: Array, targets: Array, ignore_index: int = -100, label
         gz[n, ids] -= (1 - label_smoothing) * scale
         if label_smoothing:
             gz -= (label_smoothing / V * scale)[:, None]
+        gz[~kept] = 0  # whatever stands there: NaN times 0 is NaN
         return (gz.reshape(logits.shape),)
 
     return (y.reshape(targets.shape) if reduction == "none" else y), vjp
@@ -98,11 +99,11 @@ def mse(x: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
         raise ValueError(f"mse needs two arrays of one shape, not {np.shape(x)} and {np.shape(y)}")
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f'reduction is "mean", "sum" or "none", not {reduction!r}')
-    squares = subtract(_floating(x), _floating(y)) ** 2
+    squares = subtract(as_floats(x), as_floats(y)) ** 2
     return squares if reduction == "none" else squares.mean() if reduction == "mean" else squares.sum()
 
 
-def _floating(x: Any) -> Any:
+def as_floats(x: Any) -> Any:
     """x, integers as floats: a difference of unsigned ones would wrap round."""
     array = x.data if isinstance(x, Tensor) else np.asarray(x)
     return floats(array) if array.dtype.kind in "iub" else x

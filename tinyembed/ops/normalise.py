@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core import CHUNK, Array, Tensor, ValueAndVjp, method, mode, primitive, sum_rows
 from .floats import floats
-from .linalg import as_matrix, pieces
+from .linalg import as_matrix, dots, pieces
 from .reduce import long_sum
 
 
@@ -110,13 +110,13 @@ def rms_norm(x: Array, weight: Array, eps: float = 1e-6) -> ValueAndVjp:
     _check_width(x, weight)
     x, weight = floats(x, weight)
     D = x.shape[-1]
-    scale = 1 / np.sqrt(np.einsum("...i,...i->...", x, x)[..., None] / D + eps)
+    scale = 1 / np.sqrt(dots(x, x)[..., None] / D + eps)
     scale = scale.astype(x.dtype, copy=False)
     z = x * scale
 
     def vjp(g: Array) -> tuple[Any, ...]:
         h = g * weight
-        h -= z * (np.einsum("...i,...i->...", h, z)[..., None] / D)
+        h -= z * (dots(h, z)[..., None] / D)
         h *= scale
         return h, lambda: _dots(as_matrix(g), as_matrix(z))
 
@@ -143,17 +143,14 @@ def l2_normalise(x: Array, axis: int = -1, eps: float = 1e-12) -> ValueAndVjp:
     A vector shorter than eps is divided by eps (the zero vector stays zero), with gradient g / eps.
     """
     x = floats(x)
+    eps = max(eps, float(np.finfo(x.dtype).tiny))
     length = np.expand_dims(_lengths(np.moveaxis(x, axis, -1)), axis)
     short = length < eps
     length = np.where(short, x.dtype.type(eps), length)
     y = x / length
 
     def vjp(g: Array) -> tuple[Any, ...]:
-        if x.shape[axis] > CHUNK:
-            along = long_sum(g * y, axis, True)
-        else:
-            last = np.einsum("...d,...d->...", np.moveaxis(g, axis, -1), np.moveaxis(y, axis, -1))
-            along = np.expand_dims(last, axis)
+        along = np.expand_dims(dots(np.moveaxis(g, axis, -1), np.moveaxis(y, axis, -1)), axis)
         gx = y * np.where(short, 0, -along)
         gx += g
         gx *= 1 / length

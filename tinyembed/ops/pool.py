@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Tensor, ValueAndVjp, blocks, in_halves, method, primitive
+from ..core import Array, Tensor, ValueAndVjp, blocks, in_halves, method, primitive, sum_dtype
 from .floats import floats
 from .linalg import einsum
 from .windows import Pair, Windows, channels_last, channels_second, pair
@@ -75,7 +75,7 @@ def avg_pool2d(x: Array, kernel_size: Pair, stride: Pair | None = None, padding:
     x = floats(x)
     pictures, rows, n = channels_last(x), slice(0, at.out[0]), at.kernel[0] * at.kernel[1]
     N, H, W, C = pictures.shape
-    y = np.zeros((N, *at.out, C), x.dtype)
+    y = np.zeros((N, *at.out, C), sum_dtype(x.dtype, n) or x.dtype)
     for some in blocks(N, H * W * C):
         padded = at.padded(pictures[some])
         for part in at.places(rows):
@@ -91,7 +91,7 @@ def avg_pool2d(x: Array, kernel_size: Pair, stride: Pair | None = None, padding:
                     full[part] += share
         return (channels_second(gx),)
 
-    return channels_second(y), vjp
+    return channels_second(y.astype(x.dtype, copy=False)), vjp
 
 
 @method

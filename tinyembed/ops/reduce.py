@@ -22,11 +22,13 @@ def _back(y: Any, x: Array, axis: Axis, keepdims: bool) -> Array:
     return np.expand_dims(y, axis)
 
 
-def long_sum(x: Array, axis: Axis, keepdims: bool) -> Any:
-    """numpy.sum, through float64 where it would add thousands of float32 numbers one by one (over all of an array in
-    one piece, NumPy adds pairwise)."""
-    wide = None if axis is None and x.flags.forc else sum_dtype(x.dtype, _count(x, axis))
+def long_sum(x: Array, axis: Axis, keepdims: bool, over: int | None = None) -> Any:
+    """numpy.sum, divided by `over`, through float64 where it would add thousands of float32 numbers one by one (over
+    all of an array in one piece, NumPy adds pairwise)."""
+    pairwise = axis is None and x.flags.forc and x.dtype != np.float16
+    wide = None if pairwise else sum_dtype(x.dtype, _count(x, axis))
     total = np.sum(x, axis, keepdims=keepdims, dtype=wide)
+    total = total if over is None else total / over
     return total if wide is None else total.astype(x.dtype)
 
 
@@ -56,8 +58,13 @@ def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> ValueAndVjp:
     n = _count(x, axis)
     if n == 0:
         raise ValueError("the mean of no entries is undefined")
-    return (long_sum(x, axis, keepdims) / n,
-            lambda g: (np.broadcast_to(_back(g, x, axis, keepdims) / n, x.shape),))
+    y = long_sum(x, axis, keepdims, n)
+
+    def vjp(g: Array) -> tuple[Any, ...]:
+        share = np.divide(g, n, dtype=np.promote_types(g.dtype, np.float32))  # float16 has no n above 65,504
+        return (np.broadcast_to(_back(share, x, axis, keepdims), x.shape),)
+
+    return y, vjp
 
 
 @primitive
@@ -93,8 +100,8 @@ def _variance(x: Array, axis: Axis, ddof: int, keepdims: bool) -> tuple[Any, Arr
     n = _count(x, axis)
     if n - ddof <= 0:
         raise ValueError(f"the variance with ddof={ddof} needs more than {ddof} entries, got {n}")
-    d = x - long_sum(x, axis, True) / n
-    return long_sum(d * d, axis, keepdims) / (n - ddof), d, n - ddof
+    d = x - long_sum(x, axis, True, n)
+    return long_sum(d * d, axis, keepdims, n - ddof), d, n - ddof
 
 
 @primitive
