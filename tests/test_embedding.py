@@ -79,6 +79,36 @@ def test_a_pretrained_padding_row_keeps_its_values():
         assert layer.weight.data.tobytes() == table.tobytes() and layer.weight.frozen_rows[0]
 
 
+@pytest.mark.parametrize("name", ["SGD, momentum, decay", "AdamW"])
+@pytest.mark.parametrize("before, after", [({}, {"padding_idx": 0}), ({}, {"padding_idx": -1}), ({"padding_idx": 1}, {
+    "padding_idx": 2}), ({"padding_idx": 1}, {"padding_idx": None}), ({}, {"max_norm": 0.5}), ({"max_norm": 0.5}, {
+        "max_norm": None}), ({"max_norm": 0.5}, {"max_norm": 0.7}), ({"max_norm": 0.5}, {"norm_type": 1.0}),
+    ({}, {"max_norm": 0.5, "padding_idx": 3, "sparse": False})])
+def test_options_that_are_assigned_are_as_those_that_are_given(before, after, name):
+    for kind in (nn.Embedding, nn.EmbeddingBag):
+        table, tables = rng().normal(size=(7, 3)), []
+        for made_with, assigned in (({**before, **after}, {}), (before, after)):
+            layer = kind.from_pretrained(table, freeze=False, **made_with)
+            for option, value in assigned.items():
+                setattr(layer, option, value)
+            optimiser = VARIANTS[name](layer.parameters())
+            for ids in ([[0, 1, 2, 3, 6]], [[1, 1, 5]]):
+                backward(layer, ids)
+                optimiser.step()
+            tables.append((repr(layer), layer.weight.data.tobytes()))
+        assert tables[0] == tables[1]
+
+
+def test_an_option_that_is_refused_changes_nothing():
+    layer = nn.EmbeddingBag(3, 2, padding_idx=0)
+    for name, value in (("padding_idx", 7), ("padding_idx", True), ("max_norm", -1.0), ("norm_type", 0),
+                        ("mode", "prod")):
+        before = dict(vars(layer))
+        with pytest.raises((ValueError, TypeError), match=name if name != "mode" else "mode is"):
+            setattr(layer, name, value)
+        assert vars(layer) == before and layer.weight.frozen_rows.tolist() == [True, False, False]
+
+
 @pytest.mark.parametrize("padding_idx, error, words", [
     (7, ValueError, r"padding_idx 7 is outside the table: 7 rows \(-7 … 6\)"), (-8, ValueError, "padding_idx -8"),
     (1.0, TypeError, "padding_idx is an integer or None, not 1.0"), (True, TypeError, "not True"),

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections import deque
 
 import numpy as np
 import pytest
@@ -87,7 +88,30 @@ def test_the_order_is_that_of_setting_not_of_names(order):
 
 
 def test_a_plain_tensor_is_no_parameter():
-    assert names(bag(table=te.Tensor([1.0], requires_grad=True), array=np.zeros(3))) == []
+    assert names(bag(table=te.Tensor([1.0]), array=np.zeros(3))) == []
+
+
+def test_what_wants_a_gradient_has_a_place_where_it_is_found():
+    """Not beside a Parameter, where one was or might be, nor in what is not searched: it would not be trained."""
+    leaf, computed = te.Tensor([1.0], requires_grad=True), parameter(1) * 2.0
+    layer, lstm, norm = nn.Linear(1, 1, bias=False), nn.LSTM(1, 1, num_layers=2), nn.BatchNorm2d(1)
+    for module, name, value in ((layer, "bias", leaf), (layer, "weight", computed), (layer, "weight", np.ones((1, 1))),
+                                (layer, "new", {parameter(1)}), (layer, "new", deque([nn.Linear(1, 1)])),
+                                (lstm, "weight_ih_l0", computed), (lstm, "dropout", 0.5),
+                                (norm, "weight", norm.running_var), (norm, "running_mean", parameter(1)),
+                                (norm, "running_mean", np.zeros(1)),
+                                (nn.Sequential(layer), "0", leaf), (nn.MLP(1, 1), "linear1", computed)):
+        before = dict(vars(module))
+        with pytest.raises(TypeError, match=f"{name} of {type(module).__name__}"):
+            setattr(module, name, value)
+        assert vars(module) == before
+    for wrong in ([parameter(1), te.Tensor([1.0])], {"a": parameter(1), "b": computed}, [leaf], [[leaf]],
+                  [{parameter(1)}], ([parameter(1), computed],)):
+        with pytest.raises(TypeError, match=r"x.*(Tensor|set)"):
+            bag(x=wrong).parameters()
+    layer.bias, layer.weight, lstm.dropout, layer.last = parameter(1), parameter(1), nn.Dropout(0.5), computed
+    norm.running_mean, layer.act, layer.parts = nn.Buffer(np.zeros(1)), te.ops.relu, [te.Tensor([1.0]), computed]
+    assert len(layer.parameters()) == 2 and len(norm.buffers()) == 2
 
 
 def test_a_tied_parameter_counts_once_under_its_first_name():

@@ -32,11 +32,15 @@ class Table(Module):
 
     def _set_up(self, num_embeddings: int, embedding_dim: int, **options: Any) -> None:
         """Check and keep the options; nothing is drawn yet."""
+        self._check(num_embeddings, embedding_dim, options)
+        vars(self).update(num_embeddings=num_embeddings, embedding_dim=embedding_dim, **options)
+
+    def _check(self, num_embeddings: int, embedding_dim: int, options: dict[str, Any]) -> None:
+        """ValueError or TypeError for what makes no table; padding_idx is counted from the front afterwards."""
         if num_embeddings < 1 or embedding_dim < 1:
             raise ValueError(f"a table needs at least one row and one column, not {num_embeddings} x {embedding_dim}")
         check_max_norm(options["max_norm"], options["norm_type"])
         options["padding_idx"] = as_row(options["padding_idx"], num_embeddings)
-        vars(self).update(num_embeddings=num_embeddings, embedding_dim=embedding_dim, **options)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -70,6 +74,18 @@ class Table(Module):
 
     def _own(self, weight: Parameter) -> None:
         self.weight = weight
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """An option that is assigned later is checked, and told to the weight, as one that was given."""
+        if name not in self.OPTIONS or "weight" not in vars(self):
+            return super().__setattr__(name, value)
+        options, weight = {**self.options, name: value}, self.weight
+        self._check(len(weight), self.embedding_dim, options)
+        if name == "padding_idx" and self.padding_idx is not None:
+            weight.frozen_rows = weight.frozen_rows & (np.arange(len(weight)) != self.padding_idx)
+        weight.project = weight.project if self.max_norm is None else None
+        vars(self).update(options)
+        self._promise("weight", weight)
 
     def _promise(self, name: str, parameter: Parameter) -> None:
         """Set the slots of the weight for the optimiser: of the first one, and of one that is assigned later (a tied

@@ -62,9 +62,9 @@ class EmbeddingBag(Table):
                              scale_grad_by_freq=scale_grad_by_freq, sparse=sparse, mode=mode,
                              include_last_offset=include_last_offset)
 
-    def _set_up(self, num_embeddings: int, embedding_dim: int, **options: Any) -> None:
-        super()._set_up(num_embeddings, embedding_dim, **options)
-        check_mode(self.mode)
+    def _check(self, num_embeddings: int, embedding_dim: int, options: dict[str, Any]) -> None:
+        super()._check(num_embeddings, embedding_dim, options)
+        check_mode(options["mode"])
 
     def forward(self, ids: Any, offsets: Any = None, per_sample_weights: Any = None) -> Tensor:
         return embedding_bag(self.weight, ids, offsets, per_sample_weights, *self.options.values())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -61,9 +62,13 @@ class Module(Answering, place="Module"):
     def __setattr__(self, name: str, value: Any) -> None:
         """A parameter's place is for parameters, or None: anything else would be out of training without a word."""
         before = vars(self).get(name)
-        if isinstance(before, Parameter) and not (value is None or isinstance(value, (Parameter, Module))):
-            raise TypeError(f"{name} of {type(self).__name__} is a Parameter, and a {type(value).__name__} in its "
-                            f"place would not be trained: assign its values, {name}.data = …, or a new Parameter")
+        place: Any = object if before is None else Buffer if isinstance(before, Buffer) else (Parameter, Module) if \
+            isinstance(before, Parameter) else (Parameter, Callable) if isinstance(before, Module) else object
+        mine, kind = f"{name} of {type(self).__name__}", type(value).__name__
+        if not (value is None or isinstance(value, place)) or (place == (Parameter, Module) and kind == "Buffer"):
+            raise TypeError(f"{mine} is a {type(before).__name__}, and a {kind} in its place would not be trained: "
+                            f"assign what it has, {name}.data = … say, or a new one")
+        _refuse_leaf(mine, value)
         if isinstance(value, Parameter) and value is not before:
             self._promise(name, value)
         super().__setattr__(name, value)
@@ -235,16 +240,33 @@ class Module(Answering, place="Module"):
         return "\n".join(f"{name:<{a}}   {shape:<{b}}   {count:>{c}}" for name, shape, count in rows)
 
 
-def _entries(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _entries(values: Any, prefix: str = "", listed: bool = False) -> Iterator[tuple[str, Any]]:
     """(dotted name, parameter or module) in a dict, list or tuple, nested ones included, in insertion order."""
+    parameter = tensor = ""
     for key, value in values.items() if isinstance(values, dict) else enumerate(values):
         name = f"{prefix}.{key}" if prefix else str(key)
         if isinstance(value, (Module, Parameter)):
             if "." in str(key):
                 raise ValueError(f"{key!r} cannot name a parameter or module: dots separate the parts of a name")
+            parameter = name if isinstance(value, Parameter) else parameter
             yield name, value
         elif isinstance(value, (dict, list, tuple)):
-            yield from _entries(value, name)
+            yield from _entries(value, name, True)
+        elif listed and isinstance(value, (Tensor, set, deque)):  # a module's own were looked at when they were set
+            tensor = name if isinstance(value, Tensor) else tensor
+            _refuse_leaf(name, value)
+    if listed and parameter and tensor:
+        raise TypeError(f"{tensor} is a Tensor, which is not trained, beside the Parameter {parameter}: assign its "
+                        "values instead, p.data = …")
+
+
+def _refuse_leaf(name: str, x: Any) -> None:
+    """TypeError for what wants a gradient where no parameter is found, and would be out of training without a word."""
+    lost = any(isinstance(i, (Parameter, Module)) for i in x) if isinstance(x, (set, deque)) else (
+        type(x) is Tensor and x.requires_grad and x._node is None)
+    if lost:
+        raise TypeError(f"{name} is a {type(x).__name__}, which is not searched for parameters: use a Parameter, in a "
+                        "list or dict if there are several")
 
 
 class ModuleList(Module):
