@@ -344,5 +344,19 @@ def test_where_parameters_are_meant_one_is_refused_and_so_is_nothing(call):
                                 ({"weight": model.weight}, TypeError, "not a dict")):
         with pytest.raises(error, match=re.escape(words)):
             call(wrong)
+    for mixed in ([model.weight, {"params": [model.bias]}], [{"params": [model.weight]}, model.bias]):
+        with pytest.raises(TypeError, match="not both"):
+            call(mixed)
     assert all((p.grad == 1).all() for p in model.parameters())
     call(iter(model.parameters()))
+
+
+@pytest.mark.parametrize("form", [lambda p, q: [p, q, p], lambda p, q: [{"params": [p, q]}, {"params": (p,)}],
+                                  lambda p, q: [{"params": iter([p])}, {"params": [q]}], lambda p, q: {p, q}])
+def test_clipping_takes_groups_and_each_parameter_once(form):
+    p, q = te.Parameter(np.zeros(1)), te.Parameter(np.zeros(1))
+    p.grad, q.grad = np.array([30.0]), np.array([40.0])
+    assert te.optim.clip_grad_norm(form(p, q), 5.0) == 50
+    assert [p.grad.item(), q.grad.item()] == pytest.approx([3, 4])
+    te.optim.clip_grad_value(form(p, q), 3.5)
+    assert [p.grad.item(), q.grad.item()] == pytest.approx([3, 3.5])

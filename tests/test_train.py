@@ -5,6 +5,7 @@ import math
 import os
 import signal
 import sys
+from collections import UserDict
 
 import numpy as np
 import pytest
@@ -107,9 +108,27 @@ def test_an_example_is_a_bag_and_not_an_id():
 
 @pytest.mark.parametrize("batch, count", [(([1, 2], 0.5), 2), (({"x": np.ones((3, 1)), "scale": 2.0},), 3),
                                           ((np.float32(1.0),), 1), ((te.Tensor([[1.0], [2.0]]), None), 2),
-                                          ((np.ones((2, 1)), "name"), 2), ((np.ones(4), np.ones(4), np.ones(9)), 4)])
+                                          ((np.ones((2, 1)), "name"), 2), ((UserDict(x=np.ones((3, 1)), y=[1, 2]),), 2),
+                                          ((np.ones(4), np.ones(4), np.ones(9)), 4)])
 def test_examples_of_other_batches(batch, count):
     assert examples_in(batch) == count
+
+
+def test_a_parameter_that_was_replaced_is_not_left_out_of_training():
+    """The optimiser goes on with the old one; with all others alone it trains, as it was asked to."""
+    batch, rng = (np.ones((2, 1)), np.ones((2, 1))), np.random.default_rng(0)
+    loss = lambda model, x, y: te.ops.mse(model(x), y)
+    for replace in (lambda m: setattr(m, "weight", te.Parameter(np.ones((1, 1)))),
+                    lambda m: setattr(m, "bias", te.Parameter(np.ones(1)))):
+        model = te.nn.Linear(1, 1, rng=rng, dtype=np.float64)
+        sgd = te.optim.SGD(model.parameters(), lr=0.1)
+        replace(model)
+        before = [p.data.copy() for p in model.parameters()]
+        with pytest.raises(ValueError, match=r"has not (weight|bias), which would not be"):
+            train_step(model, [batch], sgd, loss=loss)
+        assert [p.data.tolist() for p in model.parameters()] == [x.tolist() for x in before]
+        train_step(model, [batch], te.optim.SGD([model.bias], lr=0.1), loss=loss)
+        assert model.weight.data.tolist() == before[0].tolist() and model.bias.data != before[1]
 
 
 def test_the_row_report_needs_nothing_of_the_optimiser():

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..core import Parameter, RowGrad, norm
-from .groups import listed
+from .groups import each
 from .optimizer import check_number
 
 
@@ -23,7 +23,7 @@ def clip_grad_norm(params: Iterable[Parameter], max_norm: float) -> float:
     (50.0, array([3., 4.]))
     """
     check_number("max_norm", max_norm)
-    params = [p for p in listed(params) if p.grad is not None]
+    params = [p for p in each(params) if p.grad is not None]
     for p in params:
         p.grad = _coalesced(p.grad)
     total = math.hypot(*(norm(g.rows if isinstance(g, RowGrad) else g) for g in (p.grad for p in params)))
@@ -41,7 +41,7 @@ def clip_grad_value(params: Iterable[Parameter], max_value: float) -> None:
     array([ 1. , -0.5])
     """
     check_number("max_value", max_value)
-    for p in listed(params):
+    for p in each(params):
         g = p.grad = _coalesced(p.grad)
         if g is None:
             continue

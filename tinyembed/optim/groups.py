@@ -27,7 +27,17 @@ def listed(params: Any) -> list[Any]:
     for i, p in enumerate(found):
         if not isinstance(p, (Parameter, dict)):
             raise TypeError(f"item {i} of params is a {type(p).__name__}, not a Parameter; give model.parameters()")
+        if isinstance(p, dict) != isinstance(found[0], dict):
+            raise TypeError(f"params are parameters or groups, not both: item {i} is a {type(p).__name__}")
     return found
+
+
+def each(params: Any) -> list[Parameter]:
+    """The parameters in `params`, those of groups too, each once."""
+    found = listed(params)
+    if found and isinstance(found[0], dict):
+        found = [p for group in found for p in listed(group["params"])]
+    return list({id(p): p for p in found}.values())
 
 
 def decay_groups(model: Any, weight_decay: float = 0.1) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from ..core import Array, Parameter, RowGrad
+from ..optim import each
 from .loop import Alone, examples_in
 from .place import as_tuple, restore, states
 
@@ -115,7 +116,7 @@ class Group(Alone):
         """
         if self.size == 1:
             return numbers
-        params = list(params)
+        params = each(params)
         mine = [g.coalesce() if isinstance(g, RowGrad) else g for g in (p.grad for p in params)]
         kinds = [NONE if g is None else ROWS if isinstance(g, RowGrad) else DENSE for g in mine]
         flat = np.concatenate([np.zeros(0, np.float32), *(g.reshape(-1) for g in mine if isinstance(g, np.ndarray))])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import nullcontext
 from itertools import islice
 from typing import Any
@@ -59,9 +59,8 @@ def gradients(model: Any, batches: Iterable[Any], optimizer: Optimizer, loss: Lo
     total, = group.sum_gradients(optimizer.params, total)
     try:
         _refuse_unless_finite(model, optimizer, total / max(count, 1), clip_norm)  # before a parameter has changed
-        if count and all(p.grad is None for p in optimizer.params):
-            raise ValueError("no parameter of the optimiser has a gradient, so nothing would be trained: make the "
-                             "optimiser of the parameters that the loss is computed from, of model.parameters() say")
+        if count:
+            _refuse_others(model, optimizer)
     except (FloatingPointError, ValueError):
         for buffer, data in before:
             buffer.data = data
@@ -78,7 +77,7 @@ def examples_in(batch: tuple[Any, ...]) -> int:
     >>> examples_in(([7, 3, 5, 5], [0, 3], [1.0, 0.0]))
     2
     """
-    items = [x for item in batch for x in (item.values() if isinstance(item, dict) else (item,))]
+    items = [x for item in batch for x in (item.values() if isinstance(item, Mapping) else (item,))]
     lengths = [len(x) for x in reversed(items) if hasattr(x, "__len__") and not isinstance(x, (str, bytes))
                and getattr(x, "shape", True) != ()]
     return max(lengths, key=lengths.count, default=1)
@@ -294,6 +293,21 @@ def _refuse_unless_finite(model: Any, optimizer: Optimizer, loss: float, clip_no
         optimizer.zero_grad()
         raise FloatingPointError(f"the gradient of {', '.join(bad) or 'a parameter'} is not finite, and nothing was "
                                  "changed; te.debug_nan() names the op that made it")
+
+
+def _refuse_others(model: Any, optimizer: Optimizer) -> None:
+    """ValueError for an optimiser that would train nothing, or has a parameter that was since replaced in the model."""
+    idle = [p for p in optimizer.params if p.grad is None]
+    if not idle:
+        return
+    hint = "make the optimiser of the parameters that the loss is computed from, of model.parameters() say"
+    if len(idle) == len(optimizer.params):
+        raise ValueError(f"no parameter of the optimiser has a gradient, so nothing would be trained: {hint}")
+    mine, own = {id(p) for p in optimizer.params}, dict(model.named_parameters())
+    left = [name for name, p in own.items() if p.grad is not None and id(p) not in mine]
+    if left and {id(p) for p in idle} - {id(p) for p in own.values()}:
+        raise ValueError(f"the optimiser has parameters that the model has no more, and has not {', '.join(left)}, "
+                         f"which would not be trained: {hint}")
 
 
 def _finite(g: Any) -> bool:
