@@ -163,9 +163,10 @@ def sum_rows_by_id(ids: Array, rows: Array) -> tuple[Array, Array]:
         return ids.astype(np.int64), rows.copy()
     order, ordered = _argsort(ids)
     starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    unique, lengths = ordered[starts], np.diff(starts, append=ids.size)
+    unique = ordered[starts]
     if unique.size == ids.size:
         return unique, rows.take(order, 0)
+    lengths = np.diff(starts, append=ids.size)
     out = rows.take(order[starts], 0)
     short = np.flatnonzero((lengths > 1) & (lengths <= SHORT))
     for r in range(1, SHORT):
