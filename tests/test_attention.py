@@ -257,7 +257,7 @@ def test_shifting_all_positions_changes_nothing(position, shift):
 @pytest.mark.parametrize("causal", [False, True])
 def test_gradients(position, causal):
     attention, real = layer(4, 2, position, causal), np.array([[True, True, True], [True, True, False]])
-    te.check_gradients(attention, rng().normal(size=(2, 3, 4)), full=True)
+    te.check_gradients(attention, rng().normal(size=(2, 3, 4)), full=False)
     te.check_gradients(lambda x: attention(x, None, np.tri(3, dtype=bool), real), rng().normal(size=(2, 3, 4)))
     te.check_gradients(lambda x, memory, mask: attention(x, memory, mask), rng(1).normal(size=(1, 3, 4)),
                        rng(2).normal(size=(1, 3, 4)), rng(3).normal(size=(2, 1, 3)))

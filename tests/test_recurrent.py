@@ -119,7 +119,7 @@ def test_gradients(kind, lengths):
     layer = make(kind, 2, 2, 2, bidirectional=True)
     te.check_gradients(lambda x, *state: total(*run(layer, x, state, lengths)), rng(1).normal(size=(3, 3, 2)),
                        *rng(2).normal(size=(len(layer.states), 4, 3, 2)))
-    te.check_gradients(Outputs(kind), rng(1).normal(size=(2, 3, 2)))
+    te.check_gradients(Outputs(kind), rng(1).normal(size=(2, 3, 2)), full=False)
 
 
 class Outputs(nn.Module):
