@@ -177,7 +177,7 @@ def test_long_absences(name):
     p, q = twins()
     make = fixed(name)
     both = make([p]), make([q])
-    for t in range(1500):
+    for t in range(800):
         both_step(p, q, both, t, range(8) if t == 0 else [1] if t % 260 == 0 else [0] if t % 256 else [0, 2 + t // 256])
         if t % 97 == 0:
             assert_alike(p, q)
@@ -547,7 +547,7 @@ def test_a_setting_that_changes_in_mid_run_is_respected_or_refused(name, setting
 @pytest.mark.parametrize("name", [name for name, v in SLOW.items() if not v.dense])
 def test_a_step_costs_what_its_rows_cost(name):
     peaks = []
-    for V in (10_000, 1_000_000):
+    for V in (10_000, 200_000):
         layer = nn.Embedding(V, 16, rng=rng())
         optimiser = fixed(name)(layer.parameters())
 
@@ -574,7 +574,7 @@ def test_a_step_costs_what_its_rows_cost(name):
 def test_a_step_under_fit_allocates_what_its_rows_take_whatever_v_is(name):
     """With the row report, which keeps what it knows of V rows from step to step, and makes nothing of that size."""
     peaks = []
-    for V in (10_000, 1_000_000):
+    for V in (10_000, 200_000):
         layer = nn.Embedding(V, 16, rng=rng())
         optimiser, most = fixed(name)(layer.parameters()), []
 
