@@ -68,16 +68,15 @@ def killed(make, path, cut):
 
 @pytest.mark.parametrize("name", [*OPTIMISERS, *ACCUMULATED])
 def test_a_run_that_was_killed_ends_as_one_that_never_was(tmp_path, whole, name):
-    for cut in CUTS if name == "AdamW" else CUTS[3::3]:
+    for cut in CUTS if name == "AdamW" else CUTS[3::5]:
         path = tmp_path / str(cut)
         killed(RUNS[name], path, cut)
         assert hashes(trained(RUNS[name], path), path) == whole(RUNS[name]), cut
 
 
 @posix
-@pytest.mark.parametrize("cuts", [(22,), (0, 25, 2)])
-def test_a_process_that_was_killed_goes_on_in_another_under_another_hash_seed(tmp_path, whole, cuts):
-    assert in_process("AdamW", str(tmp_path / "run"), *cuts) == whole(RUNS["AdamW"])
+def test_a_process_that_was_killed_goes_on_in_another_under_another_hash_seed(tmp_path, whole):
+    assert in_process("AdamW", str(tmp_path / "run"), 0, 25, 2) == whole(RUNS["AdamW"])
 
 
 @posix
