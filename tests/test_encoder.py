@@ -1,5 +1,7 @@
 """Laws of sentence encoders: a text has one vector, whatever it is encoded with; what the losses teach."""
 
+import functools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -51,10 +53,15 @@ KINDS = [bert(), bert(pooling=["cls", "max"], head=[Dense(16, 5)], normalize=Tru
          static(normalize=True), lstm(pooling="max"), lstm(pooling="weighted_mean"), characters()]
 
 
+@functools.cache
+def each_alone(encoder):
+    return np.array([encoder.encode(text) for text in TEXTS])
+
+
 @pytest.mark.parametrize("encoder", KINDS)
 @given(order=st.permutations(range(len(TEXTS))), batch_size=st.integers(1, 10))
 def test_a_text_has_one_vector_whatever_the_batch_and_the_padding(encoder, order, batch_size):
-    alone = np.array([encoder.encode(text) for text in TEXTS])
+    alone = each_alone(encoder)
     assert alone.shape == (len(TEXTS), encoder.dim) and alone.dtype == np.float32
     together = encoder.encode((TEXTS[i] for i in order), batch_size=batch_size)
     np.testing.assert_allclose(together, alone[list(order)], rtol=0, atol=1e-6)
