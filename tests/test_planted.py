@@ -27,9 +27,8 @@ def counted(corpus, dim=50):
     return KeyedVectors(keys=corpus.classes, vectors=(U * S)[:, :dim].astype(np.float32))
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_counts_alone_find_all_that_is_planted(seed):
-    corpus = planted_corpus(seed, repeats=100)
+def test_counts_alone_find_all_that_is_planted():
+    corpus = planted_corpus(0, repeats=100)
     wv = counted(corpus)
     accuracy, sections = wv.evaluate_word_analogies(corpus.analogies)
     assert accuracy == 1.0 and [s["section"] for s in sections[:-1]] == list(corpus.analogies)
