@@ -188,7 +188,8 @@ FIT = [(1, int), (1, float), (1.5, float), (True, bool), (None, None), (None, (i
 KINDS = (None, {"type": "a", "x": int}, {"type": "b", "y": int})
 MISFIT = [(True, int, "True, where a int"), (1, bool, "1, where a bool"), (1.0, int, "1.0, where"),
           (0, None, "0, where"), ("b", "a", "'b', where 'a'"), (None, int, "None, where"),
-          (7, range(7), "7, where an int from 0 to 6"), (-1, range(7), "-1, where an int"), (True, range(7), "True, where"),
+          (7, range(7), "7, where an int from 0 to 6"), (-1, range(7), "-1, where an int"),
+          (True, range(7), "True, where"),
           (2**53 + 1, float, "float was"),
           ([1, "x"], [int], r"tree\.1: 'x', where"), ((1,), [int], "a tuple, where a list was"),
           ({"a": 1}, {"a": int, "b": int}, "tree: lacks 'b'"), ({1: None}, {str: int}, "key 1"),
