@@ -1,12 +1,13 @@
 """What an optimiser is told: groups and their settings, schedules, and what is refused before anything changes."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from optimisers import BAD, CLASSES, numbers_of
+from optimisers import BAD, CLASSES, EITHER_WAY, numbers_of
 from tables import rng, row_grad, table
 
 import tinyembed as te
@@ -220,3 +221,40 @@ def test_a_misshapen_gradient_is_refused_and_nothing_changes(bad):
         p.grad = bad
     assert p.grad is good and np.array_equal(p.data, before)
     optimiser.step()
+
+
+@pytest.mark.parametrize("name", EITHER_WAY)
+def test_a_group_that_is_added_later_is_as_one_that_was_there_and_had_no_gradient(name):
+    def run(later):
+        p, q = te.Parameter(np.ones((4, 3))), te.Parameter(np.ones((4, 3)))
+        optimizer = EITHER_WAY[name]([p] if later else [p, q])
+        optimizer.scale = 0.5
+        for step in range(5):
+            if step == 2 and later:
+                optimizer.add_param_group({"params": [q], "name": "more"})
+            p.grad = te.RowGrad((4, 3), np.array([step % 4]), np.full((1, 3), step + 1.0))
+            q.grad = te.RowGrad((4, 3), np.array([1, 3]), np.full((2, 3), step - 5.0)) if step > 1 else None
+            optimizer.step()
+        assert len(optimizer.state) == 2 and optimizer.params[1] is q
+        return p.data.tolist(), q.data.tolist()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert run(True) == run(False)
+
+
+def test_a_group_has_labels_and_one_that_is_refused_changes_nothing():
+    p, q = te.Parameter(np.ones(2)), te.Parameter(np.ones(3))
+    sgd = te.optim.SGD([{"params": [p], "name": "body", "lr": 0.2}], lr=0.1)
+    assert sgd.groups[0].labels == {"name": "body"} and sgd.lr == 0.2
+    before = repr(sgd)
+    assert before == ("SGD(sparse='exact')\n  1 parameter, 2 numbers: name='body', lr=0.2, momentum=0.0, "
+                      "weight_decay=0.0, nesterov=False")
+    for group, words in (({"params": [p]}, "already"), ({"params": [q, q]}, "twice"), ({"params": [q], "lr": -1}, "lr"),
+                         ({"params": [q], "momentum": 0.9}, "keeps none"), ({"lr": 0.1}, '"params"'), ([q], "a dict"),
+                         ({"params": [q], "learning_rate": 0.1}, "no setting")):
+        with pytest.raises(ValueError, match=words):
+            sgd.add_param_group(group)
+    assert repr(sgd) == before and len(sgd.state) == 1
+    tables = te.optim.decay_groups(te.nn.Embedding(3, 2))
+    assert [len(group["params"]) for group in tables] == [0, 1] and "0 parameters" in repr(te.optim.AdamW(tables))

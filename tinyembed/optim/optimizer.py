@@ -53,7 +53,8 @@ def checked(name: str, value: Any) -> Any:
 
 class ParamGroup:
     """Parameters that share their settings, each an attribute; `scale` is a factor on lr, for schedules, and `rate` is
-    lr * scale. A setting is checked when it is set; one that is refused stays what it was.
+    lr * scale. A setting is checked when it is set; one that is refused stays what it was. Further words of a group,
+    its name say, are in `labels`.
 
     >>> group = ParamGroup([], {"lr": 0.1, "momentum": 0.9}, Optimizer.check)
     >>> group.scale = 0.5
@@ -65,6 +66,7 @@ class ParamGroup:
     """
 
     params: list[Parameter]
+    labels: dict[str, str]
     names: tuple[str, ...]  # of the settings, such as
     lr: float
     momentum: float
@@ -72,14 +74,21 @@ class ParamGroup:
     keeps_momentum = True  # False: made with momentum 0, so that there is no state for it
     check: Callable[[Any], None]  # ValueError for settings that do not go together
 
-    def __init__(self, params: list[Parameter], settings: dict[str, Any], check: Callable[[Any], None]) -> None:
-        settings = {**settings, "scale": 1.0}
-        vars(self).update(params=params, names=tuple(settings), check=check)
+    def __init__(self, params: list[Parameter], settings: dict[str, Any], check: Callable[[Any], None],
+                 labels: dict[str, str] | None = None, scale: float = 1.0, keeps_momentum: bool = True) -> None:
+        settings = {**settings, "scale": scale}
+        vars(self).update(params=params, names=tuple(settings), check=check, labels=labels or {},
+                          keeps_momentum=keeps_momentum)
         vars(self).update(self.trial(settings))
 
     @property
     def rate(self) -> float:
         return float(self.lr) * float(self.scale)
+
+    def __repr__(self) -> str:
+        said = [f"{name}={x!r}" for name, x in {**self.labels, **self.settings()}.items() if (name, x) != ("scale", 1)]
+        count = f"{len(self.params)} parameter" + "s" * (len(self.params) != 1)
+        return f"{count}, {sum(p.size for p in self.params):,} numbers: {', '.join(said)}"
 
     def settings(self, *but: str) -> dict[str, Any]:
         """The settings by name, without those named here."""
@@ -105,7 +114,8 @@ class Optimizer(Answering, place="Optimizer"):
     """Base of the optimisers. `step()` changes each parameter that has a gradient; `zero_grad()` forgets gradients.
 
     params    the parameters, as `model.parameters()` gives them; or groups, a list of dicts each with "params" and any
-              settings that differ from the optimiser's: `[{"params": a, "lr": 0.1}, {"params": b}]`
+              settings that differ from the optimiser's: `[{"params": a, "lr": 0.1}, {"params": b, "name": "head"}]`.
+              Other keys are labels, which are strings; a number under a name that is no setting is refused
     sparse    what a RowGrad means. "exact": the table is, whenever anyone looks at it, what the dense optimiser would
               have made of the same gradients; momentum goes on moving untouched rows, decay goes on shrinking them.
               Only touched rows are worked on. Where that is impossible the dense step is taken, and a warning says
@@ -122,6 +132,7 @@ class Optimizer(Answering, place="Optimizer"):
     """
 
     states: tuple[str, ...] = ()
+    groups: Any = ()
 
     def __init__(self, params: Iterable[Any], sparse: str = "exact", **settings: Any) -> None:
         if sparse not in ("exact", "touched"):
@@ -130,19 +141,24 @@ class Optimizer(Answering, place="Optimizer"):
         groups = listed(params)
         if not all(isinstance(group, dict) for group in groups):
             groups = [{"params": groups}]
-        if not all("params" in group for group in groups):
-            raise ValueError('each group is a dict with "params" and the settings that differ')
-        self.groups: list[Any] = []
-        for group in groups:
-            group = {**settings, **group, "params": listed(group["params"])}
-            if unknown := set(group) - set(settings) - {"params"}:
-                raise ValueError(f"{type(self).__name__} has no setting {sorted(unknown)}")
-            self.groups.append(ParamGroup(group.pop("params"), group, self.check))
+        self.defaults = settings
+        self.groups = [self._group(group) for group in groups]
         if not self.params:
             raise ValueError("an optimiser needs at least one parameter")
         if len({id(p) for p in self.params}) < len(self.params):
             raise ValueError("a parameter stands in params, or in the groups, twice")
         self.state = [self._state_of(p) for p in self.params]
+
+    def _group(self, group: Any) -> ParamGroup:
+        """A group from the dict of a user."""
+        if not isinstance(group, dict) or "params" not in group:
+            raise ValueError('each group is a dict with "params" and the settings that differ')
+        others = {name: x for name, x in group.items() if name != "params" and name not in self.defaults}
+        if unknown := sorted(name for name, x in others.items() if not isinstance(x, str)):
+            raise ValueError(f"{type(self).__name__} has no setting {unknown}, but {', '.join(self.defaults)}")
+        settings = {name: group.get(name, x) for name, x in self.defaults.items()}
+        as_others = (self.scale, self.groups[0].keeps_momentum) if self.groups else ()
+        return ParamGroup(listed(group["params"]), settings, self.check, others, *as_others)
 
     # -- what a subclass says ------------------------------------------------------------------------------------------
 
@@ -189,6 +205,23 @@ class Optimizer(Answering, place="Optimizer"):
     @scale.setter
     def scale(self, value: float) -> None:
         self.set_each([{"scale": value}] * len(self.groups))
+
+    def add_param_group(self, group: dict[str, Any]) -> None:
+        """One more group, from here on, with its "params" and the settings that differ; `scale` is that of the others.
+
+        >>> optimizer = Optimizer([Parameter([1.0])], lr=0.1)
+        >>> optimizer.add_param_group({"params": [Parameter([2.0])], "lr": 0.01, "name": "head"})
+        >>> optimizer.groups[1]
+        1 parameter, 1 numbers: name='head', lr=0.01
+        """
+        new = self._group(group)
+        if len({id(p) for p in self.params + new.params}) < len(self.params) + len(new.params):
+            raise ValueError("a parameter of the new group is in the optimiser already, or in the group twice")
+        self.state += [self._state_of(p) for p in new.params]
+        self.groups.append(new)
+
+    def __repr__(self) -> str:
+        return "\n  ".join([f"{type(self).__name__}(sparse={self.sparse!r})", *map(repr, self.groups)])
 
     @answering
     def zero_grad(self) -> None:
