@@ -18,6 +18,7 @@ from optimisers import DRAWN, EITHER_WAY, SLOW, VARIANTS, one_of
 import tinyembed as te
 from tinyembed import nn
 from tinyembed.optim import SGD, Adam, AdamW, RMSprop, cosine, inverse_sqrt, step_decay
+from tinyembed.rows import lazy as lazy_rows
 
 ULP = float(np.finfo(np.float32).eps)
 
@@ -594,21 +595,56 @@ def test_a_step_under_fit_allocates_what_its_rows_take_whatever_v_is(name):
     assert peaks[1] <= 1.01 * peaks[0] and peaks[1] < 500_000
 
 
-def test_a_bag_reads_each_row_once_whatever_the_lengths_of_bags_are(monkeypatch):
-    bag = nn.EmbeddingBag(50, 4, mode="sum", rng=rng())
-    optimiser = AdamW(bag.parameters())
-    ids, offsets = np.arange(20) % 7, [0, 1, 3, 6, 10, 15]
+READ_OFTEN = {  # of a table, in one forward; and how many rows they are of
+    "a bag": (lambda table, ids: te.ops.embedding_bag(table.weight, ids, [0, 1, 3, 6, 10, 15]).sum(), 7),
+    "one lookup": (lambda table, ids: table(ids).sum(), 7),
+    "the same twice": (lambda table, ids: (table(ids) * table(ids)).sum(), 7),
+    "some of them, and more": (lambda table, ids: sum(table(ids + i).sum() for i in (3, 0, 20, 1, 2, 40)), 24),
+    "one by one": (lambda table, ids: sum(table.weight[ids[i:i + 2]].sum() for i in range(20)), 7),
+    "in turn": (lambda table, ids: table(ids[::-1]).sum() + te.ops.embedding_bag(table.weight, ids, [0, 9]).sum()
+                + table(ids[3:4]).sum() * table([]).sum(), 7),
+}
 
-    def step():
-        optimiser.zero_grad()
-        (bag(ids, offsets) ** 2).sum().backward()
+
+@pytest.mark.parametrize("kept", [1 << 24, 40])
+@pytest.mark.parametrize("name", READ_OFTEN)
+def test_a_row_is_caught_up_once_a_step_however_often_it_is_read(name, kept, monkeypatch):
+    """And the steps are the dense ones; also where little is kept from the reads to the step."""
+    monkeypatch.setattr(lazy_rows, "KEPT", kept)
+    read, rows = READ_OFTEN[name]
+    tables = [nn.Embedding(50, 4, rng=rng(), dtype=np.float64, sparse=sparse) for sparse in (True, False)]
+    optimisers, asked = [AdamW(table.parameters(), lr=0.1) for table in tables], []
+    for t in range(6):
+        ids = np.arange(20) % 7 + t % 3
+        if t == 5:
+            law = optimisers[0].state[0].law
+            monkeypatch.setattr(law, "catch_up", lambda last, *z, catch_up=law.catch_up: (
+                asked.append(len(last)), catch_up(last, *z)))
+        for table, optimiser in zip(tables, optimisers):
+            table.sparse = table is tables[0]
+            optimiser.zero_grad()
+            loss = read(table, ids)
+            with te.no_grad():  # changes nothing, and keeps nothing
+                table([0, 49])
+            (loss ** 2).backward()
+            if table is tables[1] and isinstance(table.weight.grad, te.RowGrad):
+                table.weight.grad = table.weight.grad.to_dense()
+            optimiser.step()
+    assert sum(asked) == rows + 2 or kept == 40
+    np.testing.assert_allclose(tables[0].weight.data, tables[1].weight.data, rtol=1e-10)
+
+
+def test_reads_without_a_step_keep_no_more_than_they_may(monkeypatch):
+    monkeypatch.setattr(lazy_rows, "KEPT", 400)
+    table = nn.Embedding(1000, 4, rng=rng())
+    optimiser = AdamW(table.parameters())
+    for ids in ([1], [2]):
+        table(ids).sum().backward()
         optimiser.step()
-
-    step()
-    asked, rows = [], optimiser.state[0].law.catch_up
-    monkeypatch.setattr(optimiser.state[0].law, "catch_up", lambda last, *z: (asked.append(len(last)), rows(last, *z)))
-    step()
-    assert asked == [7]  # by the lookup; the step that follows takes what it found
+    before = table.weight.data.copy()
+    for i in range(0, 1000, 20):
+        assert np.array_equal(table(np.arange(i, i + 20)).data, before[i:i + 20])
+        assert sum(a.size for a in optimiser.state[0]._caught_up[2]) <= 3 * 800
 
 
 def late_row(sparse, dense=False):

@@ -14,9 +14,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..core import Array, Parameter, Record, RowGrad, blocks, in_halves, unique_inverse
+from ..core import mode as modes
 from .catch_up import STEP, AdamCatchUp, LinearCatchUp
 
-NOTHING: Any = (None, [])
+NOTHING: Any = (np.zeros(0, np.int64), np.zeros(0, np.int64), [])
+KEPT = 1 << 24  # entries of rows that are kept from reads to the step, at most, of w and of each state
 CAUGHT_UP = 16_000  # entries of rows that are caught up at a time, in so many passes that they should stay in the cache
 STEPPED = 192_000  # entries of a table that are stepped at a time: few enough for the cache, enough to be worth a call
 
@@ -41,7 +43,7 @@ class LazyRows(Record):
 
     p: Parameter
     forgotten = False  # by the table (see MappedParameter.forget_optimizer)
-    _caught_up: tuple[Array | None, list[Array]] = NOTHING  # ids, and what `rows` has made of them
+    _caught_up: tuple[Array, Array, list[Array]] = NOTHING  # since the last step: sorted ids, and where in which arrays
 
     def __init__(self, p: Parameter) -> None:
         self.p = p
@@ -66,16 +68,34 @@ class LazyRows(Record):
     def take(self, ids: Array, axis: int = 0, mode: str = "raise") -> Array:
         """The current rows of ids (…) -> (…, D); each row is caught up once, however often it is asked for."""
         unique, inverse = unique_inverse(ids.reshape(-1))
-        z = self.rows(unique)
-        if self.law is not None:
-            self._caught_up = unique, z  # the step that follows will most likely ask for the same
+        if self.law is not None and modes.recording:  # what reads this will most likely be stepped
+            inverse, z = self._kept(unique)[inverse], self._caught_up[2]
+        else:
+            z = self.rows(unique)
         return z[0].take(inverse.reshape(ids.shape), 0)
+
+    def _kept(self, ids: Array) -> Array:
+        """Where in `_caught_up` the rows of these sorted ids are; those that were not there are caught up."""
+        known, at, z = self._caught_up
+        place = known.searchsorted(ids)
+        new = np.append(known, -1)[place] != ids
+        if z and not new.any():
+            return at[place]
+        n, m = len(known), int(new.sum())
+        if z and (n + m) * self.p.shape[1] > KEPT:  # many reads and no step
+            self._caught_up = NOTHING
+            return self._kept(ids)
+        fresh = self.rows(ids[new])
+        if z and n + m > len(z[0]):  # twice the room, so that many small reads cost no more than one
+            z = [np.concatenate([a, np.empty((n + m, *a.shape[1:]), a.dtype)]) for a in z]
+        for a, rows in zip(z, fresh):
+            a[n:n + m] = rows
+        known, at = np.insert(known, place[new], ids[new]), np.insert(at, place[new], np.arange(n, n + m))
+        self._caught_up = known, at, z or fresh
+        return at[known.searchsorted(ids)]
 
     def rows(self, ids: Array) -> list[Array]:
         """The rows (U, D) of w and of each state as they are now: fresh arrays."""
-        (known, z), self._caught_up = self._caught_up, NOTHING
-        if known is not None and np.array_equal(known, ids):
-            return z
         z = [self.p.storage.take(ids), *(a.take(ids, 0) for a in self.arrays or ())]
         if self.law is None:
             return z
@@ -173,7 +193,8 @@ class LazyRows(Record):
         if self.row_steps is not None:
             self.row_steps[ids] += 1
             t = self.row_steps[ids, None]
-        w, *states = self.rows(ids)
+        at = None if self.law is None else self._kept(ids)
+        w, *states = self.rows(ids) if at is None else (a.take(at, 0) for a in self._caught_up[2])
         if self.p.project is not None:
             w = self.p.project(w)
         rule(o, t, w, rows, *states)
