@@ -648,26 +648,57 @@ def classified(d: Draw) -> Any:
                 reduction=d.pick("mean", "sum", "none"))
 
 
+def softly_classified(d: Draw) -> Any:
+    shape, V = d.shape(0, 2), d.side(1)
+    return call(d.normal((*shape, V)), np.asarray(d.rng().uniform(0, 1, (*shape, V))),
+                label_smoothing=d.pick(0.0, 0.1), reduction=d.pick("mean", "sum", "none"))
+
+
+def with_class_weights(draw: Any) -> Any:
+    def weighted(d: Draw) -> Any:
+        args, options = draw(d)
+        return args, {**options, "weight": d.rng().uniform(0, 2, args[0].shape[-1])}
+    return weighted
+
+
 def reduced(losses, reduction, n):
-    return losses if reduction == "none" else losses.sum() / (max(n, 1) if reduction == "mean" else 1)
+    return losses if reduction == "none" else losses.sum() / ((n or 1) if reduction == "mean" else 1)
 
 
-def cross_entropy(logits, targets, ignore_index, label_smoothing, reduction):
-    losses, V = np.zeros(targets.shape), logits.shape[-1]
-    for i in np.ndindex(targets.shape):
-        wanted = (1 - label_smoothing) * (np.arange(V) == targets[i]) + label_smoothing / V
-        losses[i] = 0 if targets[i] == ignore_index else -(wanted * np.log(softmax(logits[i]))).sum()
-    return reduced(losses, reduction, np.count_nonzero(targets != ignore_index))
+def cross_entropy(logits, targets, ignore_index=-100, label_smoothing=0.0, reduction="mean", weight=None):
+    soft, V = targets.dtype.kind == "f", logits.shape[-1]
+    weight = np.ones(V) if weight is None else weight
+    losses, n = np.zeros(logits.shape[:-1]), 0
+    for i in np.ndindex(losses.shape):
+        if soft or targets[i] != ignore_index:
+            wanted = targets[i] if soft else np.arange(V) == targets[i]
+            wanted = (1 - label_smoothing) * wanted + label_smoothing / V
+            losses[i] = -(weight * wanted * np.log(softmax(logits[i]))).sum()
+            n += 1 if soft else weight[targets[i]]
+    return reduced(losses, reduction, n)
 
 
-def bce_with_logits(logits, targets, reduction):
+def bce_with_logits(logits, targets, reduction, pos_weight=1):
     p = 1 / (1 + np.exp(-logits))
-    return reduced(-targets * np.log(p) - (1 - targets) * np.log(1 - p), reduction, logits.size)
+    return reduced(-pos_weight * targets * np.log(p) - (1 - targets) * np.log(1 - p), reduction, logits.size)
+
+
+def yes_or_no(d: Draw, **options: Any) -> Any:
+    x = d.normal(d.shape())
+    return call(x, np.asarray(d.rng().uniform(0, 1, x.shape)), reduction=d.pick("mean", "sum", "none"), **options)
+
+
+def rarely_yes(d: Draw) -> Any:
+    (x, t), options = yes_or_no(d)
+    return call(x, t, options["reduction"], np.asarray(d.rng().uniform(0.1, 3, d.narrower(x.shape))))
 
 
 case("cross_entropy", classified, cross_entropy)
-case("bce_with_logits", lambda d: call(x := d.normal(d.shape()), np.asarray(d.rng().uniform(0, 1, x.shape)),
-                                       reduction=d.pick("mean", "sum", "none")), bce_with_logits)
+case("cross_entropy(weight)", with_class_weights(classified), cross_entropy)
+case("cross_entropy(soft)", softly_classified, cross_entropy)
+case("cross_entropy(soft, weight)", with_class_weights(softly_classified), cross_entropy)
+case("bce_with_logits", yes_or_no, bce_with_logits)
+case("bce_with_logits(pos_weight)", rarely_yes, bce_with_logits)
 
 
 # -- attention ---------------------------------------------------------------------------------------------------------

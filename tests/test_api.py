@@ -13,11 +13,11 @@ TOP = ["OPS", "GradientError", "KinkError", "Parameter", "RowGrad", "Tensor", "c
        "explain_lookup", "files", "load_table", "models", "nn", "no_grad", "ops", "optim", "param_count",
        "primitive", "seed", "text", "train", "vectors"]
 ROOMS = {
-    "nn": ["GELU", "GRU", "LSTM", "MLP", "ALiBi", "AdaptiveAvgPool2d", "AvgPool2d", "BERTEmbedding", "BatchNorm2d",
-           "Conv1d", "Conv2d", "Dropout", "Embedding", "EmbeddingBag", "Encoder", "Features", "Flatten", "GPTEmbedding",
-           "LayerNorm", "LearnedPositionalEmbedding", "Linear", "MaxPool2d", "Module", "ModuleList",
+    "nn": ["GELU", "GRU", "LSTM", "MLP", "ALiBi", "AdaptiveAvgPool2d", "AvgPool2d", "BERTEmbedding", "BatchNorm1d",
+           "BatchNorm2d", "Conv1d", "Conv2d", "Dropout", "Embedding", "EmbeddingBag", "Encoder", "Features", "Flatten",
+           "GPTEmbedding", "LayerNorm", "LearnedPositionalEmbedding", "Linear", "MaxPool2d", "Module", "ModuleList",
            "MultiHeadAttention", "Parameter", "RMSNorm", "ReLU", "RelativePositionBias", "RotaryEmbedding",
-           "Sequential", "SinusoidalPositionalEncoding", "TransformerBlock"],
+           "Sequential", "SinusoidalPositionalEncoding", "TransformerBlock", "init"],
     "optim": ["SGD", "Adagrad", "Adam", "AdamW", "RMSprop", "clip_grad_norm", "clip_grad_value", "constant", "cosine",
               "inverse_sqrt", "step_decay"],
     "data": ["SHAPE_ATTRIBUTES", "BasketBatches", "Batches", "Drawings", "Facts", "Graph", "NextTokenBatches",
@@ -100,9 +100,10 @@ def test_signatures_that_the_contract_spells_out():
     assert parameters["concatenate"] == ["xs", "axis"]
     assert parameters["embedding"] == ["W", "ids", "padding_idx", "max_norm", "norm_type", "scale_grad_by_freq",
                                        "sparse"]
-    assert parameters["cross_entropy"] == ["logits", "targets", "ignore_index", "label_smoothing", "reduction"]
+    assert parameters["cross_entropy"] == ["logits", "targets", "ignore_index", "label_smoothing", "reduction",
+                                           "weight"]
     defaults = inspect.signature(te.ops.cross_entropy).parameters
-    assert [p.default for p in defaults.values()][2:] == [-100, 0.0, "mean"]
+    assert [p.default for p in defaults.values()][2:] == [-100, 0.0, "mean", None]
 
 
 def test_constants_by_position_or_by_name():

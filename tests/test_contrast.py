@@ -29,9 +29,11 @@ def cosine_loss(x, y, targets):
     return np.mean([(cosine(a, b) - t) ** 2 for a, b, t in zip(x, y, targets)])
 
 
+def length(d):
+    return math.sqrt(sum((d + 1e-6) ** 2))
+
+
 def triplet_loss(x, positive, negative, margin=1.0):
-    def length(d):
-        return math.sqrt(sum((d + 1e-6) ** 2))
     return np.mean([max(0, length(a - p) - length(a - n) + margin) for a, p, n in zip(x, positive, negative)])
 
 
@@ -60,7 +62,14 @@ def test_each_loss_is_its_formula(batch, scale):
             (ops.in_batch_softmax(x, candidates, scale, mask, q), softmax_loss(x, candidates, scale, mask, q)),
             (ops.cosine_loss(x, y, targets), cosine_loss(x, y, targets)),
             (ops.triplet_margin_loss(x, y, z, scale), triplet_loss(x, y, z, scale)),
-            (ops.cosent_loss(x, y, targets, scale), cosent_loss(x, y, targets, scale))]:
+            (ops.cosent_loss(x, y, targets, scale), cosent_loss(x, y, targets, scale)),
+            (ops.contrastive_loss(x, y, targets > 0, scale),
+             np.mean([length(a - b) ** 2 / 2 if t > 0 else max(0, scale - length(a - b)) ** 2 / 2
+                      for a, b, t in zip(x, y, targets)])),
+            (ops.cosine_embedding_loss(x, y, np.where(targets > 0, 1, -1), 0.2),
+             np.mean([1 - cosine(a, b) if t > 0 else max(0, cosine(a, b) - 0.2) for a, b, t in zip(x, y, targets)])),
+            (ops.margin_ranking_loss(x[:, 0], y[:, 0], np.where(targets > 0, 1, -1), scale),
+             np.mean([max(0, scale + (b - a if t > 0 else a - b)) for a, b, t in zip(x[:, 0], y[:, 0], targets)]))]:
         assert ours.item() == pytest.approx(theirs, rel=1e-10, abs=1e-12)
 
 
@@ -72,6 +81,8 @@ def test_their_gradients_are_those_of_finite_differences(batch):
     for loss in (lambda x, y, z: ops.in_batch_softmax(x, ops.concatenate([y, z]), 3.0, mask, q),
                  lambda x, y, z: ops.cosine_loss(x, y, targets) + ops.triplet_margin_loss(x, y, z, 9.0),
                  lambda x, y, z: ops.cosent_loss(x, y, targets, 3.0) + ops.pair_features(x, z, ["u", "u*v"]).mean(),
+                 lambda x, y, z: ops.contrastive_loss(x, y, targets > 0, 9.0) + ops.cosine_embedding_loss(
+                     x, z, np.ones(len(x))) + ops.margin_ranking_loss(x[:, 0], z[:, 0], -np.ones(len(x)), 9.0),
                  ops.matryoshka(ops.triplet_margin_loss, [1, x.shape[1]])):
         te.check_gradients(loss, *(te.Tensor(v, requires_grad=True) for v in (x, y, z)))
 
@@ -102,7 +113,17 @@ def test_losses_equal_torchs_and_those_of_sentence_transformers():
     tx, ty, tz = map(torch.tensor, (x, y, z))
     assert ops.triplet_margin_loss(x, y, z, 0.7).item() == pytest.approx(
         torch.nn.functional.triplet_margin_loss(tx, ty, tz, 0.7).item())
+    some, signs = np.array([1, 0, 1, 1, 0, 0]), np.array([1, -1, 1, 1, -1, -1])
+    functional, tsigns = torch.nn.functional, torch.tensor(signs)
+    for ours, theirs in [
+            (ops.cosine_embedding_loss(x, y, signs, 0.1), functional.cosine_embedding_loss(tx, ty, tsigns, 0.1)),
+            (ops.margin_ranking_loss(x[:, 0], y[:, 0], signs, 0.3),
+             functional.margin_ranking_loss(tx[:, 0], ty[:, 0], tsigns, 0.3))]:
+        assert ours.item() == pytest.approx(theirs.item())
     losses = pytest.importorskip("sentence_transformers.losses")
+    contrastive = losses.ContrastiveLoss(torch.nn.Identity(), losses.SiameseDistanceMetric.EUCLIDEAN, 3.0)
+    assert ops.contrastive_loss(x, y, some, 3.0).item() == pytest.approx(
+        contrastive.compute_loss_from_embeddings([tx, ty], torch.tensor(some)).item())
     targets = np.array([0.1, 0.9, 0.5, 0.5, 0.0, 1.0])
     for ours, theirs, vectors, labels in [
             (ops.in_batch_softmax(x, np.concatenate([y, z])), losses.MultipleNegativesRankingLoss, [tx, ty, tz], None),
@@ -135,6 +156,9 @@ def test_a_matryoshka_is_the_sum_over_its_prefixes():
     (lambda x: ops.triplet_margin_loss(x, x, x[:, :1]), r"not \(2, 3\), \(2, 3\), \(2, 1\)"),
     (lambda x: ops.cosent_loss(x[0], x[0], [1]), r"vectors \(B, D\)"),
     (lambda x: ops.cosent_loss(x, x, [[1], [0]]), r"a target for each pair, \(2,\), not \(2, 1\)"),
+    (lambda x: ops.contrastive_loss(x, x, [1, -1]), "each of 2 pairs, 0 or 1, not"),
+    (lambda x: ops.cosine_embedding_loss(x, x, [1, 0]), "each of 2 pairs, -1 or 1, not"),
+    (lambda x: ops.margin_ranking_loss(x, x, [1, 1]), r"as many scores x \(B\) as y \(B\)"),
     (lambda x: ops.matryoshka(ops.cosine_loss, []), "dims are lengths"),
     (lambda x: ops.matryoshka(ops.cosine_loss, [4])(x, x, targets=[1, 1]), r"have 3 numbers, and dims asks for \[4\]"),
     (lambda x: ops.pair_features(x, x, ["u-v"]), r"features are some of u, v, \|u-v\|, u\*v, not \['u-v'\]")])

@@ -83,17 +83,22 @@ def test_adaptive_pooling_is_pytorchs(output_size):
               output_size=output_size)
 
 
-def test_batch_norm_is_pytorchs_in_training_and_after_it():
+@pytest.mark.parametrize("momentum", [0.1, None])
+@pytest.mark.parametrize("shape", [(5, 4, 3, 2), (5, 4), (5, 4, 3)])
+def test_batch_norm_is_pytorchs_in_training_and_after_it(momentum, shape):
     torch = pytest.importorskip("torch")
-    ours, theirs = nn.BatchNorm2d(4, dtype=np.float64), torch.nn.BatchNorm2d(4, dtype=torch.float64)
-    state = {name: rng(i).uniform(0.5, 2, 4) for i, name in enumerate(ours.state_dict())}
-    ours.load_state_dict(state)
+    name = "BatchNorm2d" if len(shape) == 4 else "BatchNorm1d"
+    ours = getattr(nn, name)(4, momentum=momentum, dtype=np.float64)
+    theirs = getattr(torch.nn, name)(4, momentum=momentum, dtype=torch.float64)
+    state = {name: rng(i).uniform(0.5, 2, 4) for i, name in enumerate(ours.state_dict()) if name[0] != "n"}
     theirs.load_state_dict({**{name: torch.tensor(a) for name, a in state.items()},
                             "num_batches_tracked": torch.tensor(0)})
+    assert ours.load_state_dict({name: a.numpy() for name, a in theirs.state_dict().items()}, strict=False) == (
+        [], [] if momentum is None else ["num_batches_tracked"])
     for i in range(3):
-        both_ways(ours, theirs, [rng(i).normal(3, 2, (5, 4, 3, 2))])
+        both_ways(ours, theirs, [rng(i).normal(3, 2, shape)])
     ours.eval(), theirs.eval()
-    both_ways(ours, theirs, [rng(7).normal(3, 2, (5, 4, 3, 2))])
+    both_ways(ours, theirs, [rng(7).normal(3, 2, shape)])
     for name in ours.state_dict():
         np.testing.assert_allclose(ours.state_dict()[name], theirs.state_dict()[name].numpy(), rtol=1e-12)
     for name, p in ours.named_parameters():
@@ -158,6 +163,8 @@ X = np.zeros((2, 4, 5, 5))
     (lambda: nn.Conv2d(4, 6, 0), "kernel_size"), (lambda: nn.MaxPool2d(2, stride=0.5), "stride"),
     (lambda: nn.Conv2d(3, 6, 3)(X), r"Conv2d\(3 -> 6, 3 x 3\) takes x \(N, 3, H, W\), got \(2, 4, 5, 5\)"),
     (lambda: nn.Conv1d(4, 6, 3)(X), r"takes x \(N, 4, L\)"), (lambda: nn.BatchNorm2d(3)(X), r"takes x \(N, 3, H, W\)"),
+    (lambda: nn.BatchNorm1d(4)(X), r"takes x \(N, 4\) or \(N, 4, L\)"),
+    (lambda: nn.BatchNorm1d(4)(X[:1, :, 0, 0]), "more than one number a channel"),
     (lambda: nn.BatchNorm2d(4)(X[:1, :, :1, :1]), "more than one number a channel"),
     (lambda: nn.BatchNorm2d(4, momentum=1.5), "momentum"), (lambda: nn.GELU("fast"), "approximate"),
     (lambda: nn.Flatten(4)(X), "no such axis")])

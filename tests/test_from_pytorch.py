@@ -134,7 +134,7 @@ def test_every_spelling_of_ours_runs():
     assert faults(lambda row: outcome(row.ours, ours())) == {}
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore:.*is now deprecated:FutureWarning")
 def test_every_spelling_of_ours_gives_what_pytorchs_gives():
     torch = pytest.importorskip("torch")
 
@@ -191,7 +191,7 @@ def test_every_name_of_the_table_that_is_not_here_is_answered(place):
         if PLACES.get(root, "") == place:
             said.setdefault(name, []).append(row.sentence)
     missing = [(owner, name) for owner in owners(place) for name in said if not hasattr(owner, name)]
-    assert len(missing) > 20
+    assert len(missing) > 15
     for owner, name in missing:
         words, _, sentence = answer(owner, name).partition(f" has no {name!r}: ")
         assert sentence in said[name] and len(sentence) > 20 and words

@@ -44,6 +44,7 @@ LAYERS = {  # name: (how it is made, an input)
     "GPTEmbedding": (lambda **o: nn.GPTEmbedding(5, 3, 4, **o), np.array([[1, 1, 3], [3, 0, 1]])),
     "LayerNorm": (lambda rng=None, **o: nn.LayerNorm(4, **o), rng(1).normal(size=(3, 4))),
     "RMSNorm": (lambda rng=None, **o: nn.RMSNorm(4, **o), rng(1).normal(size=(3, 4))),
+    "BatchNorm1d": (lambda rng=None, **o: nn.BatchNorm1d(3, momentum=None, **o), rng(1).normal(size=(2, 3))),
     "BatchNorm2d": (lambda rng=None, **o: nn.BatchNorm2d(3, **o), rng(1).normal(size=(2, 3, 2, 2))),
     "Conv2d": (lambda **o: nn.Conv2d(2, 4, (3, 2), stride=2, padding=1, groups=2, **o),
                rng(1).normal(size=(2, 2, 4, 3))),
@@ -231,6 +232,16 @@ def test_load_state_dict_takes_tensors_and_other_dtypes_and_keeps_its_own():
     assert layer.weight.dtype == layer.bias.dtype == np.float32
     layer.load_state_dict(dict(layer.named_parameters()))  # its own parameters
     assert layer.weight.data.tolist() == [[1, 2]]
+
+
+def test_load_state_dict_that_is_not_strict_sets_what_both_have_says_the_rest_and_refuses_other_shapes():
+    layer = nn.Linear(2, 1)
+    before = layer.bias.data.copy()
+    assert layer.load_state_dict({"weight": [[1.0, 2.0]], "bais": [0.5]}, strict=False) == (["bias"], ["bais"])
+    assert layer.weight.data.tolist() == [[1, 2]] and layer.bias.data == before
+    with pytest.raises(ValueError, match=r"Linear\(2 -> 1\): weight is \(1, 3\), should be \(1, 2\)$"):
+        layer.load_state_dict({"weight": np.zeros((1, 3)), "bias": [9.0], "more": 0}, strict=False)
+    assert layer.bias.data == before and layer.load_state_dict(layer.state_dict()) == ([], [])
 
 
 def test_load_state_dict_copies():

@@ -283,7 +283,8 @@ def test_a_gradient_wrong_by_one_percent_is_noticed(name):
 
 UNSIGNED = {"subtract", "negative", "complex_multiply", "power", "abs", "cumsum", "matmul"}  # NumPy's wrap
 # Refusals, by name: NumPy's own, and where a number could mean two things.
-REFUSED = {"attention": "mask != 0", "power": "negative integer powers"}
+REFUSED = {"attention": "mask != 0", "cross_entropy": "probabilities of the classes, floats",
+           "power": "negative integer powers"}
 REFUSED_BOOLEANS = {"negative": "boolean negative", "subtract": "boolean subtract", "sign": "'sign'",
                     "complex_multiply": "boolean subtract", "embedding_bag": "weights are numbers"}
 
@@ -677,6 +678,58 @@ def test_what_only_pytorch_means_is_refused():
     assert [y.shape for y in x.split([1])] == [y.shape for y in ops.split(x, 2)] == [(1, 3)] * 2
     assert [y.shape for y in ops.split(x, range(2, 3, 2), 1)] == [(2, 2), (2, 1)]
     assert x.std(correction=1).item() == x.std(ddof=1).item() == np.std(x, ddof=1).item() != x.std().item()
+    for loss in (ops.bce_with_logits, ops.mse):
+        for third in (np.ones(3), te.Tensor(np.ones(3)), 0.5, None):
+            with pytest.raises(ValueError, match=r'"mean", "sum" or "none", not a .*; weights go by name'):
+                loss(x, x.data, third)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_weights_of_classes_and_soft_targets_equal_torchs(smoothing, reduction):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    z, w, q, ids = rng.normal(size=(6, 4)), rng.random(4), rng.random((6, 4)), np.array([0, 3, -100, 1, 1, 2])
+    w[2], options = 0, {"label_smoothing": smoothing, "reduction": reduction}
+    for targets, weight in ((ids, w), (ids, None), (q, w), (q, None)):
+        ours = [te.Tensor(z, requires_grad=True)]
+        theirs = [torch.tensor(z, requires_grad=True), torch.tensor(targets)]
+        ours.append(te.Tensor(targets, requires_grad=True) if targets is q else targets)
+        theirs[1].requires_grad = targets is q
+        y = ops.cross_entropy(*ours, **options, weight=weight)
+        wanted = torch.nn.functional.cross_entropy(*theirs, torch.tensor(w) if weight is not None else None, **options)
+        np.testing.assert_allclose(y.data, wanted.detach(), rtol=1e-12)
+        (y ** 2).sum().backward()
+        (wanted ** 2).sum().backward()
+        for a, b in zip(ours[:1 + (targets is q)], theirs):
+            np.testing.assert_allclose(a.grad, b.grad, rtol=1e-9, atol=1e-14)
+    x, t = te.Tensor(z, requires_grad=True), torch.tensor(z, requires_grad=True)
+    y = ops.bce_with_logits(x, q, reduction, w)
+    wanted = torch.nn.functional.binary_cross_entropy_with_logits(t, torch.tensor(q), reduction=reduction,
+                                                                  pos_weight=torch.tensor(w))
+    np.testing.assert_allclose(y.data, wanted.detach(), rtol=1e-12)
+    (y ** 2).sum().backward()
+    (wanted ** 2).sum().backward()
+    np.testing.assert_allclose(x.grad, t.grad, rtol=1e-9)
+
+
+def test_weights_and_soft_targets_at_their_limits():
+    z = te.Tensor(np.float32([[1, -np.inf, 2], [0, 0, 0]]), requires_grad=True)
+    soft = ops.cross_entropy(z, np.float32([[0.5, 0, 0.5], [1, 0, 0]]))
+    soft.backward()
+    assert np.isfinite(soft.item()) and np.isfinite(z.grad).all() and soft.dtype == z.grad.dtype == np.float32
+    assert ops.cross_entropy(z, [-100, -100], weight=[1, 2, 3]).item() == 0
+    assert ops.cross_entropy(z, [0, 2], weight=[0, 1, 0]).item() == 0  # nothing counts
+    one = np.ones((1, 3), np.float32)
+    assert ops.bce_with_logits(1e4 * one, one, pos_weight=9.0).dtype == np.float32
+    assert np.isfinite(ops.bce_with_logits(-1e4 * one, one, pos_weight=9.0).item())
+    with pytest.raises(TypeError, match="argument weight, a constant"):
+        ops.cross_entropy(z, [0, 0], weight=te.Tensor(np.ones(3), requires_grad=True)).backward()
+    for weight in (np.ones(2), -np.ones(3), [1, np.nan, 1], 1.0):
+        with pytest.raises(ValueError, match="for each of 3 classes"):
+            ops.cross_entropy(z, [0, 0], weight=weight)
+    with pytest.raises(ValueError, match="pos_weight broadcasts"):
+        ops.bce_with_logits(z, np.zeros((2, 3)), pos_weight=np.ones(2))
 
 
 def test_ties_split_evenly():

@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING
 
 from ..core import Parameter, no_such_name
+from . import init
 from .activation import GELU, ReLU
 from .attention import KeysAndValues, MultiHeadAttention
-from .batch_norm import BatchNorm2d
+from .batch_norm import BatchNorm1d, BatchNorm2d
 from .convolution import AdaptiveAvgPool2d, AvgPool2d, Conv1d, Conv2d, Flatten, MaxPool2d
 from .dense import Dense
 from .dropout import Dropout
@@ -27,7 +28,8 @@ if not TYPE_CHECKING:  # which is to go on finding names that are wrong
         return no_such_name(__name__, name)
 
 __all__ = ["ACTIVATIONS", "GELU", "GRU", "LSTM", "MLP", "ALiBi", "AdaptiveAvgPool2d", "AvgPool2d", "BERTEmbedding",
-           "BatchNorm2d", "Buffer", "Conv1d", "Conv2d", "Dense", "Dropout", "Embedding", "EmbeddingBag", "Encoder",
-           "Features", "Flatten", "GPTEmbedding", "KeysAndValues", "LayerNorm", "LearnedPositionalEmbedding", "Linear",
-           "MaxPool2d", "Module", "ModuleList", "MultiHeadAttention", "Parameter", "Pooling", "RMSNorm", "ReLU",
-           "RelativePositionBias", "RotaryEmbedding", "Sequential", "SinusoidalPositionalEncoding", "TransformerBlock"]
+           "BatchNorm1d", "BatchNorm2d", "Buffer", "Conv1d", "Conv2d", "Dense", "Dropout", "Embedding", "EmbeddingBag",
+           "Encoder", "Features", "Flatten", "GPTEmbedding", "KeysAndValues", "LayerNorm", "LearnedPositionalEmbedding",
+           "Linear", "MaxPool2d", "Module", "ModuleList", "MultiHeadAttention", "Parameter", "Pooling", "RMSNorm",
+           "ReLU", "RelativePositionBias", "RotaryEmbedding", "Sequential", "SinusoidalPositionalEncoding",
+           "TransformerBlock", "init"]

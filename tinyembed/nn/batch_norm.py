@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,11 @@ class BatchNorm2d(Module):
 
     In eval they are the running ones, and each picture is treated by itself. These are buffers: in the layer's dtype,
     in `state_dict` and checkpoints, not among the parameters. (PyTorch's files have a `num_batches_tracked` besides,
-    which nothing needs: leave it out when you load one.)
+    which nothing else needs: load one with strict=False.)
 
     Every forward in training counts, one without a gradient too. With several batches in a step, each is normalised by
-    itself and remembered in turn. With several processes each normalises its own part of the batch, so a part should
+    itself and remembered in turn. momentum=None takes the plain mean over all batches so far, which a further buffer
+    counts. With several processes each normalises its own part of the batch, so a part should
     have some dozens of numbers a channel; `fit` then replaces the running means by their mean over the processes. A
     step that `fit` refuses, because something is not finite, is not remembered.
     ValueError in training for a batch with one number a channel: its variance is unknown.
@@ -36,13 +38,16 @@ class BatchNorm2d(Module):
     ([[[[-1.0, 1.0]]]], [1.0])
     """
 
-    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, *, dtype: Any = np.float32) -> None:
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"momentum, the share of the newest batch, is in 0 … 1, not {momentum}")
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, *,
+                 dtype: Any = np.float32) -> None:
+        if momentum is not None and not 0 <= momentum <= 1:
+            raise ValueError(f"momentum, the share of the newest batch, is in 0 … 1, or None, not {momentum}")
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         zeros, ones = np.zeros(num_features, dtype), np.ones(num_features, dtype)
         self.weight, self.bias = Parameter(ones), Parameter(zeros)
         self.running_mean, self.running_var = Buffer(zeros), Buffer(ones)
+        if momentum is None:
+            self.num_batches_tracked = Buffer(np.zeros((), dtype))
 
     def forward(self, x: Any) -> Tensor:
         shape = shape_of(x)
@@ -57,10 +62,30 @@ class BatchNorm2d(Module):
                              ".eval() to use the running means")
 
         def remember(mean: Array, var: Array) -> None:
+            share = self.momentum
+            if share is None:
+                self.num_batches_tracked.data = self.num_batches_tracked.data + 1
+                share = 1 / self.num_batches_tracked.item()
             for buffer, new in ((self.running_mean, mean), (self.running_var, var * (M / max(M - 1, 1)))):
-                buffer.data = buffer.data + self.momentum * (new - buffer.data)
+                buffer.data = buffer.data + share * (new - buffer.data)
 
         return batch_norm(x, self.weight, self.bias, eps=self.eps, seen=remember if M else None)
 
     def extra_repr(self) -> str:
         return str(self.num_features)
+
+
+class BatchNorm1d(BatchNorm2d):
+    """The same for vectors, x (N, C) -> (N, C), and for sequences, x (N, C, L) -> (N, C, L).
+
+    >>> norm = BatchNorm1d(2, momentum=None)
+    >>> norm(np.float32([[1, 0], [3, 4]])).data.round(3).tolist(), norm.running_mean.data.tolist()
+    ([[-1.0, -1.0], [1.0, 1.0]], [2.0, 2.0])
+    """
+
+    def forward(self, x: Any) -> Tensor:
+        x, shape = x if isinstance(x, Tensor) else Tensor(x), shape_of(x)
+        if len(shape) not in (2, 3) or shape[1] != self.num_features:
+            raise ValueError(f"{self._title()} takes x (N, {self.num_features}) or (N, {self.num_features}, L), got "
+                             f"{shape}")
+        return super().forward(x.reshape(*shape[:2], math.prod(shape[2:]), 1)).reshape(shape)

@@ -175,9 +175,9 @@ class Module(Answering, place="Module"):
         return {name: p.storage.reference() or p.data.copy() for name, p in self.named_state()}
 
     @answering
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Set every parameter and buffer from arrays or tensors of the same names and shapes. A `FileReference` says
-        that the parameter is to be mapped from that file, as it must be already.
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> tuple[list[str], list[str]]:
+        """Set every parameter and buffer from arrays or tensors of the same names and shapes (a `FileReference`: it is
+        mapped from that file already), with strict=False of the names that both have. Returns (missing, unexpected).
 
         Raises ValueError naming all that is missing, unexpected or misshapen, and then has changed nothing.
 
@@ -189,16 +189,17 @@ class Module(Answering, place="Module"):
         mine = dict(self.named_state())
         arrays = {name: x.data if isinstance(x, Tensor) else x if isinstance(x, FileReference) else np.asarray(x)
                   for name, x in state.items()}
-        wrong = [f"missing {name}" for name in mine if name not in arrays]
-        wrong += [f"unexpected {name}" for name in arrays if name not in mine]
+        passed = [name for name in mine if name not in arrays], [name for name in arrays if name not in mine]
+        wrong = [f"{what} {name}" for what, names in zip(("missing", "unexpected"), passed) for name in names if strict]
         wrong += [f"{name} {problem}" for name, p in mine.items() if name in arrays and (
             problem := p.refuses(arrays[name]))]
         if wrong:
             raise ValueError(f"state does not fit {self._title()}: {'; '.join(wrong)}")
         for name, p in mine.items():
-            array = arrays[name]
-            if not isinstance(array, FileReference):
+            array = arrays.get(name)
+            if array is not None and not isinstance(array, FileReference):
                 p.data = array.astype(p.dtype)
+        return passed
 
     # -- looks ---------------------------------------------------------------------------------------------------------
 

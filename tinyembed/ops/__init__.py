@@ -4,9 +4,19 @@ from typing import TYPE_CHECKING
 
 from ..core import as_ids, no_such_name
 from .attention import attention, check_mask
-from .bag import check_mode, embedding_bag
+from .bag import check_mode, embedding_bag, ragged
 from .batch_norm import batch_norm
-from .contrast import cosent_loss, cosine_loss, in_batch_softmax, matryoshka, pair_features, triplet_margin_loss
+from .contrast import (
+    contrastive_loss,
+    cosent_loss,
+    cosine_embedding_loss,
+    cosine_loss,
+    in_batch_softmax,
+    margin_ranking_loss,
+    matryoshka,
+    pair_features,
+    triplet_margin_loss,
+)
 from .convolution import conv1d, conv2d
 from .distance import cdist
 from .elementwise import (
@@ -82,13 +92,14 @@ if not TYPE_CHECKING:  # which is to go on finding names that are wrong
 __all__ = [
     "abs", "adaptive_avg_pool2d", "add", "all", "any", "argmax", "argmin", "argsort", "as_ids", "astype", "attention",
     "avg_pool2d", "batch_norm", "bce_with_logits", "broadcast_to", "cdist", "check_mask", "check_max_norm",
-    "check_mode", "check_pairs", "clip", "complex_multiply", "concatenate", "conv1d", "conv2d", "cos", "cosent_loss",
-    "cosine_loss", "cosine_similarity", "cross_entropy", "cumsum", "divide", "dropout", "einsum", "embedding",
-    "embedding_bag", "exp", "expand_dims", "expm1", "flatten", "flip", "frequencies", "gelu", "getitem", "gru",
-    "in_batch_softmax", "l2_normalise", "layer_norm", "linear", "log", "log1p", "log_sigmoid", "log_softmax",
-    "logsumexp", "lstm", "matmul", "matryoshka", "max", "max_pool2d", "maximum", "mean", "min", "minimum", "mse",
-    "multiply", "negative", "negative_sampling", "neighbourhood_kl", "norm", "pad", "pair", "pair_features", "power",
-    "prod", "project_rows", "relu", "reshape", "rms_norm", "rotate", "sampled_softmax", "sigmoid", "sign", "silu",
-    "sin", "softmax", "softplus", "split", "sqrt", "squeeze", "stack", "std", "subtract", "sum", "swapaxes",
-    "take_along_axis", "tanh", "transpose", "triplet_margin_loss", "var", "vecdot", "where",
+    "check_mode", "check_pairs", "clip", "complex_multiply", "concatenate", "contrastive_loss", "conv1d", "conv2d",
+    "cos", "cosent_loss", "cosine_embedding_loss", "cosine_loss", "cosine_similarity", "cross_entropy", "cumsum",
+    "divide", "dropout", "einsum", "embedding", "embedding_bag", "exp", "expand_dims", "expm1", "flatten", "flip",
+    "frequencies", "gelu", "getitem", "gru", "in_batch_softmax", "l2_normalise", "layer_norm", "linear", "log",
+    "log1p", "log_sigmoid", "log_softmax", "logsumexp", "lstm", "margin_ranking_loss", "matmul", "matryoshka", "max",
+    "max_pool2d", "maximum", "mean", "min", "minimum", "mse", "multiply", "negative", "negative_sampling",
+    "neighbourhood_kl", "norm", "pad", "pair", "pair_features", "power", "prod", "project_rows", "ragged", "relu",
+    "reshape", "rms_norm", "rotate", "sampled_softmax", "sigmoid", "sign", "silu", "sin", "softmax", "softplus",
+    "split", "sqrt", "squeeze", "stack", "std", "subtract", "sum", "swapaxes", "take_along_axis", "tanh", "transpose",
+    "triplet_margin_loss", "var", "vecdot", "where",
 ]

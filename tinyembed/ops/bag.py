@@ -107,6 +107,13 @@ def embedding_bag(W: Any, ids: Any, offsets: Any = None, per_sample_weights: Any
     return y, vjp
 
 
+def ragged(pieces: Array, starts: Array, which: Array) -> tuple[Array, Array]:
+    """Some of the runs pieces[starts[i]:starts[i + 1]], end to end: which (B,) -> (N,), and where each begins (B,)"""
+    lengths = starts[which + 1] - starts[which]
+    offsets = np.cumsum(lengths) - lengths
+    return pieces[np.arange(lengths.sum()) + np.repeat(starts[which] - offsets, lengths)], offsets
+
+
 def check_mode(mode: str) -> None:
     """ValueError for what is no way to reduce a bag."""
     if mode not in ("sum", "mean", "max"):

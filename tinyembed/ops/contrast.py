@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Tensor
+from ..core import Array, Tensor
 from .elementwise import abs, add, maximum, multiply, sqrt, subtract, where
 from .linalg import matmul
 from .losses import as_floats, cross_entropy, mse
@@ -80,9 +80,49 @@ def triplet_margin_loss(x: Tensor, positive: Tensor, negative: Tensor, margin: f
     0.5
     """
     _check(x, positive, negative)
-    x = as_floats(x)
-    near, far = (sqrt((add(subtract(x, z), 1e-6) ** 2).sum(-1)) for z in map(as_floats, (positive, negative)))
-    return maximum(near - far + margin, 0.0).mean()
+    return maximum(_length(x, positive) - _length(x, negative) + margin, 0.0).mean()
+
+
+def contrastive_loss(x: Tensor, y: Tensor, targets: Any, margin: float = 1.0) -> Tensor:
+    """The mean of t d^2 / 2 + (1 - t) max(0, margin - d)^2 / 2, d = |x_i - y_i|, t = target_i
+
+        x, y (B, D), targets (B), 1 or 0 -> one number
+
+    Pairs with t = 1 are drawn together, others pushed apart until they are `margin` from each other. Lengths as in
+    `triplet_margin_loss`.          (Hadsell, Chopra and LeCun 2006)
+
+    >>> x, y = np.zeros((2, 2)), np.array([[0.6, 0.8], [0.3, 0.4]])
+    >>> round(contrastive_loss(x, y, [1, 0]).item(), 4)                           # (1 + 0.5^2) / 2 / 2
+    0.3125
+    """
+    _check(x, y)
+    d, t = _length(x, y), _marks(targets, (0, 1), len(x))
+    return (add(multiply(t, d ** 2), multiply(1 - t, maximum(margin - d, 0.0) ** 2)) / 2).mean()
+
+
+def cosine_embedding_loss(x: Tensor, y: Tensor, targets: Any, margin: float = 0.0) -> Tensor:
+    """The mean of 1 - cos(x_i, y_i) where target_i is 1, of max(0, cos(x_i, y_i) - margin) where it is -1
+
+        x, y (B, D), targets (B) -> ()          (as PyTorch has it)
+
+    >>> cosine_embedding_loss(np.eye(2), np.eye(2), [1, -1]).item()
+    0.5
+    """
+    _check(x, y)
+    c, t = cosine_similarity(x, y), _marks(targets, (-1, 1), len(x))
+    return where(t == 1, 1 - c, maximum(c - margin, 0.0)).mean()
+
+
+def margin_ranking_loss(x: Tensor, y: Tensor, targets: Any, margin: float = 0.0) -> Tensor:
+    """The mean of max(0, -target_i (x_i - y_i) + margin): scores x (B), y (B), targets (B) 1 (x the larger) or -1 -> ()
+
+    >>> margin_ranking_loss(np.array([3.0, 3.0]), np.array([1.0, 1.0]), [1, -1], margin=0.5).item()
+    1.25
+    """
+    if np.ndim(x) != 1 or np.shape(x) != np.shape(y):
+        raise ValueError(f"it needs as many scores x (B) as y (B), not {np.shape(x)} and {np.shape(y)}")
+    d = subtract(as_floats(x), as_floats(y))
+    return maximum(margin - multiply(d, _marks(targets, (-1, 1), len(x)).astype(d.dtype)), 0.0).mean()
 
 
 def cosent_loss(x: Tensor, y: Tensor, targets: Any, scale: Any = 20.0) -> Tensor:
@@ -143,6 +183,19 @@ def pair_features(u: Tensor, v: Tensor, features: Sequence[str] = ("u", "v", "|u
     _check(u, v)
     u, v = as_floats(u), as_floats(v)
     return concatenate([PAIR_FEATURES[name](u, v) for name in features], -1)
+
+
+def _length(x: Any, y: Any) -> Tensor:
+    """|x_i - y_i|, of the difference + 1e-6: a length of 0 has no derivative. (B)"""
+    return sqrt((add(subtract(as_floats(x), as_floats(y)), 1e-6) ** 2).sum(-1))
+
+
+def _marks(targets: Any, marks: tuple[int, int], B: int) -> Array:
+    """Targets that are one of two numbers for each of B pairs."""
+    t = np.asarray(targets.data if isinstance(targets, Tensor) else targets)
+    if t.shape != (B,) or not np.isin(t, marks).all():
+        raise ValueError(f"it needs a target for each of {B} pairs, {marks[0]} or {marks[1]}, not {t!r:.80}")
+    return t.astype(np.int8)
 
 
 def _check(*vectors: Any) -> None:
