@@ -1,4 +1,4 @@
-"""Small tables, row gradients and a look at states, for the tests of optimisers."""
+"""Small tables, row gradients, a look at states, and a model's loss as a module, for the tests of several rooms."""
 
 import numpy as np
 
@@ -21,3 +21,13 @@ def row_grad(p, ids, seed=0):
 def states(optimiser, i=0):
     """The state arrays of a parameter."""
     return optimiser.state[i].arrays or []
+
+
+class Loss(te.nn.Module):
+    """The loss of a model as a module, whose parameters check_gradients finds."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def forward(self, *batch):
+        return self.model.loss(*batch)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tables import Loss
 
 import tinyembed as te
 from tinyembed.models import GPT, Bigram, GPTConfig, LSTMModel, NeuralNGram
@@ -45,16 +46,6 @@ def made(name):
     return model
 
 
-class WithLoss(te.nn.Module):
-    """The loss as a module, whose parameters check_gradients finds."""
-
-    def __init__(self, model):
-        self.model = model
-
-    def forward(self, ids, targets):
-        return self.model.loss(ids, targets)
-
-
 def from_scratch(model, ids, n):
     """The likeliest text, by the whole forward over what may be seen, for each token anew."""
     model, text = model.eval(), np.array(ids)
@@ -83,7 +74,7 @@ def test_the_loss_is_the_mean_of_minus_log_p_and_its_gradient_is_right(name):
     p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     wanted = -np.log(np.take_along_axis(p, targets[..., None], -1)).mean()
     assert model.loss(ids, targets).item() == pytest.approx(wanted, rel=1e-5)
-    te.check_gradients(WithLoss(model), ids, targets)
+    te.check_gradients(Loss(model), ids, targets)
 
 
 @every_model
@@ -136,6 +127,44 @@ def test_generating_step_by_step_is_reading_all_anew_for_each_token(name, B, T, 
 
 
 @every_model
+@given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4), n=st.integers(0, 5), seed=st.integers(0, 99))
+def test_prompts_of_several_lengths_are_gone_on_with_as_each_alone(name, lengths, n, seed):
+    """As lists, and padded on either side with a mask; also longer than block_size, and up to a stop."""
+    model, prompts = made(name), [rng(seed + i).integers(V, size=T) for i, T in enumerate(lengths)]
+    alone = [model.generate(prompt, n, temperature=0) for prompt in prompts]
+    if len(set(lengths)) > 1:
+        assert model.generate(prompts, n, temperature=0) == alone
+        assert model.generate([prompt.tolist() for prompt in prompts], n, temperature=0, stop=3) == [
+            model.generate(prompt, n, temperature=0, stop=3) for prompt in prompts]
+    ids, mask = np.full((len(prompts), 10), 7), np.zeros((len(prompts), 10), int)
+    for i, prompt in enumerate(prompts):
+        where = slice(len(prompt)) if i % 2 else slice(10 - len(prompt), None)
+        ids[i, where], mask[i, where] = prompt, 1
+    text = model.generate(ids, n, temperature=0, mask=mask)
+    assert np.array_equal(text[:, :10], ids) and text.shape == (len(prompts), 10 + n)
+    assert text[:, 10:].tolist() == [line[T:] for line, T in zip(alone, lengths)]
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if "GPT" in name])
+def test_padding_under_a_mask_changes_nothing_for_the_tokens(name):
+    model = made(name).eval()
+    ids = rng(3).integers(V, size=(3, 6))
+    mask = np.array([[0, 0, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0], [1] * 6], bool)
+    alone = [model(row[m][None]).data[0] for row, m in zip(ids, mask)]
+    for other in (ids, np.where(mask, ids, 0)):
+        for logits, m, wanted in zip(model(other, mask=mask).data, mask, alone):
+            np.testing.assert_allclose(logits[m], wanted, atol=1e-12)
+            assert np.isfinite(logits).all()
+    targets = np.where(mask, ids, -100)
+    losses = [te.ops.cross_entropy(z, row[m]).item() * m.sum() for z, row, m in zip(alone, ids, mask)]
+    loss = model.loss(ids, targets, mask)
+    assert loss.item() == pytest.approx(sum(losses) / mask.sum())
+    loss.backward()
+    assert all(np.isfinite(p.grad.to_dense() if isinstance(p.grad, te.RowGrad) else p.grad).all()
+               for p in model.parameters() if p.grad is not None)
+
+
+@every_model
 def test_one_seed_is_one_text_and_the_cuts_that_cut_nothing_change_none(name):
     model = made(name)
     text = model.generate([1, 2], 30, 2.0, seed=5)
@@ -171,11 +200,15 @@ def test_a_prompt_may_be_a_tensor_and_is_not_changed():
     model, ids = made("GPT"), np.array([[1, 2, 3]])
     assert np.array_equal(model.generate(te.Tensor(ids), 4, seed=1), model.generate(ids, 4, seed=1))
     assert ids.tolist() == [[1, 2, 3]] and np.array_equal(model.generate(ids, 0), ids)
+    assert model.generate(ids[:0], 4).shape == (0, 7)
 
 
 @pytest.mark.parametrize(("ids", "options", "error", "problem"), [
     ([], {}, ValueError, "one token at least"), (np.zeros((2, 0), int), {}, ValueError, "one token at least"),
     ([[[1]]], {}, ValueError, r"not \(1, 1, 1\)"), ([1, V], {}, IndexError, r"id 11 at position \(1,\) is outside"),
+    ([[1], []], {}, ValueError, r"one token at least.*\(1,\) and \(0,\)"), ([[1], [2, V]], {}, IndexError, "id 11"),
+    ([1, [2]], {}, ValueError, r"not \(\) and \(1,\)"), ([[1, 2]], {"mask": [[0, 0]]}, ValueError, r"not \(0,\)"),
+    ([1, 2], {"mask": [1, 0]}, ValueError, r"mask .* \(2,\)"), ([[1, 2]], {"mask": [[1, 2]]}, ValueError, "1 or 0"),
     ([-1], {}, IndexError, "id -1"), ([0.5], {}, TypeError, "float"),
     ([1], {"max_new_tokens": -1}, ValueError, "max_new_tokens is 0 or more, not -1"),
     ([1], {"temperature": -0.5}, ValueError, "temperature is 0 .*, not -0.5"),

@@ -19,8 +19,8 @@ from ..nn import (
     RotaryEmbedding,
     TransformerBlock,
 )
-from ..ops import linear, sampled_softmax
-from .language import TokenModel
+from ..ops import cross_entropy, linear, sampled_softmax
+from .language import TokenModel, check_padding
 
 POSITIONS = ("learned", "rotary", "alibi")
 
@@ -60,6 +60,7 @@ class GPT(TokenModel):
     """Token + position rows -> blocks -> LayerNorm -> logits.
 
         ids (B, T), T <= block_size -> logits (B, T, V); position t sees ids 0 … t
+        mask (B, T) or None, True for tokens and False for padding, which no token sees and no position counts
 
     Starts as GPT-2 does: weights N(0, std^2), those that add to the residual stream divided by sqrt(2 n_layer), biases
     0. `loss` is the next-token loss; with `config.sampled`, in training, its estimate over a sample of the vocabulary,
@@ -115,16 +116,17 @@ class GPT(TokenModel):
             elif name.endswith("bias"):
                 p.data = np.zeros(p.shape, p.dtype)
 
-    def forward(self, ids: Any) -> Tensor:
-        return self._scores(self.hidden_states(ids)[-1])
+    def forward(self, ids: Any, mask: Any = None) -> Tensor:
+        return self._scores(self.hidden_states(ids, mask=mask)[-1])
 
-    def loss(self, ids: Any, targets: Any) -> Tensor:
+    def loss(self, ids: Any, targets: Any, mask: Any = None) -> Tensor:
+        h = self.hidden_states(ids, mask=mask)[-1]
         if not (self.config.sampled and self.training):
-            return super().loss(ids, targets)
+            return cross_entropy(self._scores(h), targets)
         table = self.token.weight if self.head is None else self.head.weight
-        return sampled_softmax(self.hidden_states(ids)[-1], table, targets, self.config.sampled, self.drop.rng)
+        return sampled_softmax(h, table, targets, self.config.sampled, self.drop.rng)
 
-    def hidden_states(self, ids: Any, cache: list[KeysAndValues] | None = None) -> list[Tensor]:
+    def hidden_states(self, ids: Any, cache: list[KeysAndValues] | None = None, mask: Any = None) -> list[Tensor]:
         """n_layer + 1 tensors (B, T, D): what the tables gave, then what each block made of it, the last one through
         the final norm (as Hugging Face's `output_hidden_states` has them)."""
         ids = as_ids(ids, self.vocab_size, "the vocabulary")
@@ -132,11 +134,16 @@ class GPT(TokenModel):
         if ids.ndim != 2 or before + ids.shape[1] > self.config.block_size:
             raise ValueError(f"a GPT takes ids (B, T) with T at most block_size = {self.config.block_size}, not "
                              f"{ids.shape}" + f" after {before}" * bool(before))
+        mask = None if mask is None else check_padding(mask, ids.shape)
         x = self.token(ids)
-        x = self.drop(x if self.position is None else self.position(x, before))
+        if self.position is not None and mask is None:
+            x = self.position(x, before)
+        elif self.position is not None:
+            x = self.position.table(np.maximum(np.cumsum(mask, 1) - 1, 0)) + x
+        x = self.drop(x)
         states = [x]
         for i, block in enumerate(self.blocks):
-            x = block(x, cache=cache[i] if cache else None)
+            x = block(x, padding=mask, cache=cache[i] if cache else None)
             states.append(x)
         states[-1] = self.norm(x)
         return states

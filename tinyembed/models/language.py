@@ -43,39 +43,62 @@ class LanguageModel(Module):
 
     @no_grad()
     def generate(self, ids: Any, max_new_tokens: int, temperature: float = 1.0, top_k: int | None = None,
-                 top_p: float | None = None, *, seed: int | None = None, stop: int | None = None) -> Any:
+                 top_p: float | None = None, *, seed: int | None = None, stop: int | None = None, mask: Any = None
+                 ) -> Any:
         """Go on from a prompt, token by token, each drawn from softmax(logits / temperature).
 
             ids (T,) or a list of T ids -> a list of T + max_new_tokens; ids (B, T) -> an array (B, T + max_new_tokens)
+            a list of prompts of several lengths -> a list of lists
 
         temperature   below 1 likely tokens become likelier; 0 takes the likeliest (greedy)
         top_k         only the k likeliest are drawn from (all of V where k is larger)
         top_p         only the likeliest are, as many as it takes for their probabilities to sum to top_p (Holtzman et
                       al. 2020); after top_k
         seed          of the draws; the same seed gives the same text. None: other text each time
-        stop          an id at which a list ends early; sequences of a batch go on
+        stop          an id at which a list ends early; the rows of an array go on
+        mask          (B, T), True for tokens and False for padding, on whichever side: a prompt is its tokens
+
+        Prompts of several lengths go on side by side, from the end of the shortest; where one has tokens left, they
+        are taken in the place of those drawn. So each is gone on with as if it were alone.
 
         In eval mode, whatever the model's mode is, without gradient. Prompts longer than block_size are read from their
         end. Raises ValueError for an empty prompt and settings out of range, IndexError for ids outside the vocabulary,
         FloatingPointError for scores of NaN or inf, from which nothing can be drawn.
         """
-        given = as_ids(ids, self.vocab_size, "the vocabulary")
-        if given.ndim not in (1, 2) or not given.shape[-1]:
-            raise ValueError(f"a prompt has one token at least, ids (T,) or (B, T), not {given.shape}; with nothing to "
-                             "say, begin with the token that ends a text")
+        several = mask is None and isinstance(ids, (list, tuple)) and len({np.shape(prompt) for prompt in ids}) > 1
+        given = [as_ids(x, self.vocab_size, "the vocabulary") for x in (ids if several else [ids])]
+        prompts = given if several or given[0].ndim == 1 else list(given[0])
+        if mask is not None:
+            prompts = [row[kept] for row, kept in zip(given[0], check_padding(mask, given[0].shape))]
+        if given[0].ndim > 2 or any(x.ndim != 1 or not x.size for x in prompts):
+            shapes = " and ".join(str(x.shape) for x in (given if mask is None else prompts)[:3])
+            raise ValueError(f"a prompt has one token at least, ids (T,) or (B, T), not {shapes}; with nothing to say, "
+                             "begin with the token that ends a text")
         if max_new_tokens < 0:
             raise ValueError(f"max_new_tokens is 0 or more, not {max_new_tokens}")
         check_sampling(temperature, top_k, top_p)
-        rng, out, state = np.random.default_rng(seed), [np.atleast_2d(given)], None
+        if not prompts:
+            return np.zeros((0, given[0].shape[1] + max_new_tokens), np.int64)
+        lists, rng = several or given[0].ndim == 1, np.random.default_rng(seed)
+        read = [x[-(self.block_size or 0):] for x in prompts]
+        lengths = np.array([len(x) for x in read])
+        text = np.zeros((len(read), lengths.max() + max_new_tokens), np.int64)
+        for row, x in zip(text, read):
+            row[:len(x)] = x
+        state, known, ended = None, 0, np.zeros(len(read), bool)
         with self.evaluating():
-            for _ in range(max_new_tokens):
-                logits, state = self.advance(out[-1] if len(out) > 1 else out[0][:, -(self.block_size or 0):], state)
-                new = draw_next(logits, temperature, top_k, top_p, rng)
-                out.append(new[:, None])
-                if stop is not None and given.ndim == 1 and new[0] == stop:
+            for t in range(lengths.min(), text.shape[1]):
+                logits, state = self.advance(text[:, known:t], state)
+                drawn = t >= lengths
+                text[drawn, t], known = draw_next(logits, temperature, top_k, top_p, rng)[drawn], t
+                ended |= drawn & (text[:, t] == stop)
+                if lists and ended.all():
                     break
-        text = np.concatenate(out, 1)
-        return text if given.ndim == 2 else text[0].tolist()
+        new = text[np.arange(len(read))[:, None], lengths[:, None] + np.arange(max_new_tokens)]  # (B, max_new_tokens)
+        if not lists:
+            return np.concatenate([given[0], new], 1)
+        found = [x.tolist() + _up_to(stop, y.tolist()) for x, y in zip(prompts, new)]
+        return found if several else found[0]
 
     def bits_per_byte(self, batches: Iterable[Any], bytes_per_token: float) -> float:
         """How many bits each byte of a text costs to tell: the mean loss in bits, over the bytes that a token stands
@@ -116,6 +139,19 @@ class TokenModel(LanguageModel):
             if part is not None:
                 part.grow(k, std=float(part.weight.data.std()) if std is None else std, rng=rng)
         return self
+
+
+def check_padding(mask: Any, shape: tuple[int, ...]) -> Array:
+    """The mask as booleans (B, T), of ids of that shape; ValueError for what is none."""
+    mask = np.asarray(mask.data if isinstance(mask, Tensor) else mask)
+    if len(shape) != 2 or mask.shape != shape or not np.isin(mask, (0, 1)).all():
+        raise ValueError(f"a mask has True or False (1 or 0) for each of ids (B, T), {shape}, not {mask.dtype} "
+                         f"{mask.shape}")
+    return mask.astype(bool)
+
+
+def _up_to(stop: int | None, ids: list[int]) -> list[int]:
+    return ids[:ids.index(stop) + 1] if stop in ids else ids
 
 
 def check_sampling(temperature: float, top_k: int | None, top_p: float | None) -> None:
