@@ -20,8 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from fasttext import misspelt
-from shared import parser
+from fasttext import flags, misspelt
 
 from tinyembed.data import Batches, paragraphs
 from tinyembed.models import CharacterCNN, FastText, SentenceEncoder, Word2Vec
@@ -94,12 +93,7 @@ def judged(near: list[np.ndarray], right: list[int], truth: np.ndarray, known: l
 
 def arguments() -> argparse.ArgumentParser:
     """The flags."""
-    cli = parser(__doc__)
-    cli.add_argument("--text", help="a text file to train on (UTF-8; blank lines separate paragraphs)")
-    cli.add_argument("--dim", type=int, default=64, help="D, the width of a vector (default %(default)s)")
-    cli.add_argument("--epochs", type=int, default=5, help="passes of Word2Vec and FastText over the text "
-                                                           "(default %(default)s)")
-    cli.add_argument("--min-count", type=int, default=5, help="leave out words seen less often (default %(default)s)")
+    cli = flags(__doc__)
     cli.add_argument("--rounds", type=int, default=12, help="passes of the network over the words (default "
                                                             "%(default)s)")
     cli.add_argument("--lr", type=float, default=0.005, help="its learning rate (default %(default)s)")
@@ -107,9 +101,6 @@ def arguments() -> argparse.ArgumentParser:
                                                                               "%(default)s)")
     cli.add_argument("--filters", type=int, default=20, help="kernels of a width, times the width (default "
                                                              "%(default)s)")
-    cli.add_argument("--test", type=int, default=300, help="frequent words that are misspelt (default %(default)s)")
-    cli.add_argument("--words", nargs="*", default=["dictionaery", "retruns", "multithreaded", "unpicklable", "sockets",
-                                                    "reiterate"], help="words whose neighbours are shown")
     return cli
 
 

@@ -38,18 +38,24 @@ def found(right: list[str], near: list[list[str]]) -> str:
     return f"{one:>7.1%} {five:>7.1%}"
 
 
-def arguments() -> argparse.ArgumentParser:
-    """The flags."""
-    cli = parser(__doc__)
+def flags(about: str | None) -> argparse.ArgumentParser:
+    """The flags of the examples of misspelt words, this one and characters.py."""
+    cli = parser(about)
     cli.add_argument("--text", help="a text file to train on (UTF-8; blank lines separate paragraphs)")
     cli.add_argument("--dim", type=int, default=64, help="D, the width of a vector (default %(default)s)")
     cli.add_argument("--epochs", type=int, default=5, help="passes over the text (default %(default)s)")
     cli.add_argument("--min-count", type=int, default=5, help="leave out words seen less often (default %(default)s)")
-    cli.add_argument("--min-n", type=int, default=3, help="shortest pieces (default %(default)s)")
-    cli.add_argument("--max-n", type=int, default=5, help="longest pieces (default %(default)s)")
     cli.add_argument("--test", type=int, default=300, help="frequent words that are misspelt (default %(default)s)")
     cli.add_argument("--words", nargs="*", default=["dictionaery", "retruns", "multithreaded", "unpicklable", "sockets",
                                                     "reiterate"], help="words whose neighbours are shown")
+    return cli
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The flags."""
+    cli = flags(__doc__)
+    cli.add_argument("--min-n", type=int, default=3, help="shortest pieces (default %(default)s)")
+    cli.add_argument("--max-n", type=int, default=5, help="longest pieces (default %(default)s)")
     return cli
 
 

@@ -82,6 +82,22 @@ def test_batches_of_no_item_are_refused(batch_size):
             call([[1, 2], [3]], batch_size=batch_size)
 
 
+def test_vectors_are_cut_on_the_first_call_too_and_no_items_have_the_parameters_dtype():
+    for dtype in (np.float32, np.float64):
+        model = nn.Sequential(nn.Dense(3, 8, "tanh", dtype=dtype), nn.Linear(8, 2, dtype=dtype))
+        x = np.ones((5, 3), dtype)
+        for cut in (0, 9, -1):
+            with pytest.raises(ValueError, match="truncate_dim"):
+                model.features("0").encode(x, truncate_dim=cut)
+        encoder = model.features("0")
+        assert encoder.encode(x, truncate_dim=2).shape == (5, 2)
+        for none in (encoder.encode([]), encoder.encode([], truncate_dim=2), encoder.vectors([]).data):
+            assert len(none) == 0 and none.dtype == dtype == encoder.encode(x).dtype
+        tower = te.models.Tower(4, 3)
+        tower.rows.weight = te.Parameter(tower.rows.weight.data.astype(dtype))
+        assert tower.encode([]).dtype == tower.encode([[1]]).dtype == dtype
+
+
 def test_the_model_itself_has_the_empty_name():
     model = Maps()
     np.testing.assert_array_equal(model.features("").encode(PICTURES), model.features("head").encode(PICTURES))

@@ -137,3 +137,15 @@ def test_items_that_are_had_together_are_near_each_other():
     assert not ItemMean([[1, 0], [0, 0]], [[0, 0]]).scores([0])[0, 1]  # an item without a vector
     with pytest.raises(ValueError, match=r"a row for each item of the pairs, not \(2, 2\)"):
         ItemMean([[1, 0], [0, 0]], [[0, 2]])
+
+
+def test_an_item_means_the_same_in_every_training():
+    """What is an integer is one in each later text too, as for build_vocab(update=True); a refusal changes nothing."""
+    model = ItemToVec([[7, "a"], ["a", 7]] * 10, vector_size=4)
+    before = model.wv.vectors.tobytes()
+    for call in (model.train, model.loss_on, lambda baskets: model.build_vocab(baskets, update=True)):
+        with pytest.raises(ValueError, match="the same as text"):
+            call([["7", "a"], ["a", "7"]])
+    assert model.wv.vectors.tobytes() == before
+    model.train([[7, "a", 8], ["a", 7]] * 10)
+    assert model.wv.index_to_key == [7, "a"]

@@ -8,7 +8,18 @@ import recorded_vision as recorded
 
 import tinyembed as te
 from tinyembed.files import FormatError, SafeTensors, write_safetensors
-from tinyembed.models import BERT, GPT, BERTConfig, GPTConfig, SentenceEncoder, ViT, load, save_bert, save_gpt
+from tinyembed.models import (
+    BERT,
+    GPT,
+    BERTConfig,
+    GPTConfig,
+    SentenceEncoder,
+    ViT,
+    load,
+    published,
+    save_bert,
+    save_gpt,
+)
 from tinyembed.models.published.preprocessing import cropped, resized
 from tinyembed.models.vgg import DEPTHS
 
@@ -330,7 +341,7 @@ def test_settings_that_cannot_be_are_a_format_error(tmp_path, kind, settings):
     *(("vit", x) for x in (
         {"hidden_size": 7}, {"num_attention_heads": 3}, {"num_hidden_layers": -1}, {"image_size": 13},
         {"image_size": [12]}, {"patch_size": [4, 0]}, {"layer_norm_eps": "small"}, {"qkv_bias": 1}, {"head_dim": 2},
-        {"hidden_dropout_prob": 1.5})),
+        {"hidden_dropout_prob": 1.5}, {"attention_probs_dropout_prob": -1})),
     *(("resnet", x) for x in (
         {"hidden_sizes": [8]}, {"hidden_sizes": []}, {"depths": 3}, {"depths": [1, 0]}, {"layer_type": "wide"},
         {"embedding_size": None, "hidden_sizes": [2, 2]}, {"downsample_in_first_stage": "no"})),
@@ -392,6 +403,27 @@ def test_a_folder_of_modules_is_a_sentence_encoder(tmp_path, dtype):
     assert all(p.dtype == dtype for p in again.parameters())
     np.testing.assert_allclose(again.encode(["a b", "b"]), encoder.encode(["a b", "b"]), rtol=1e-4, atol=1e-6)
     assert isinstance(load(tmp_path, architecture="bert"), BERT)  # what is in it
+
+
+@pytest.mark.parametrize("dtype", [np.float16, "float16", int, np.complex64, np.longdouble, "no", None, object])
+@pytest.mark.parametrize("read", [
+    load, SentenceEncoder.from_pretrained, *(getattr(published, name) for name in published.__all__
+                                             if name.startswith("load_") and name != "load_table")])
+def test_a_dtype_that_nothing_is_computed_in_is_refused_before_a_file_is_opened(tmp_path, read, dtype):
+    with pytest.raises(TypeError, match=r"parameters are np\.float32 or np\.float64.*, not"):
+        read(tmp_path / "nowhere", dtype=dtype)
+
+
+def test_the_attentions_dropout_is_that_of_the_settings(tmp_path):
+    for given, wanted in ((0.25, 0.25), (None, 0.0)):
+        vit = load(folder(tmp_path / "vit", "vit", config={"attention_probs_dropout_prob": given}))
+        assert {block.attention.dropout for block in vit.blocks} == {wanted}
+        assert {block.dropout.p for block in vit.blocks} == {0}
+    for given, wanted in ((0.25, 0.25), (None, 0.125)):
+        bert = BERT(BERTConfig(20, 4, 1, 2, 8, 8, hidden_dropout_prob=0.125, attention_probs_dropout_prob=given))
+        save_bert(tmp_path / "bert", bert)
+        for model in (bert, load(tmp_path / "bert")):
+            assert (model.blocks[0].attention.dropout, model.blocks[0].dropout.p) == (wanted, 0.125)
 
 
 def test_other_models_are_refused_by_name(tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tables import Loss
 
 import tinyembed as te
 from tinyembed.data import Batches, planted_tastes
@@ -84,14 +85,7 @@ def test_gradients_are_those_of_finite_differences_and_of_rows(name):
     kind, options = KINDS[name]
     model = make(kind, owned=OWNED, **options)
 
-    class Loss(te.nn.Module):
-        def __init__(self):
-            self.model = model
-
-        def forward(self):
-            return model.loss(*OWNED.T)
-
-    te.check_gradients(Loss())
+    te.check_gradients(Loss(model), *OWNED.T)
     model = kind(100, 1000, 4, negatives=3, rng=np.random.default_rng(0), **options)
     model.loss(np.array([7, 8]), np.array([70, 80])).backward()
     assert set(model.users.weight.grad.ids.tolist()) == {7, 8}

@@ -209,3 +209,12 @@ def test_words_that_do_not_join_change_nothing():
     with pytest.raises(ValueError, match="GloVe learns no further words"):
         one.build_vocab([["snake"]], update=True)
     assert "snake" not in one.vocabulary and len(one.vocabulary) == len(one.network.vectors)
+
+
+@each_model
+def test_a_model_says_what_it_is(model):
+    name, lr = model.__name__, "lr=0.02" if model is GloVe else "alpha=0.025"
+    assert repr(model()) == f"{name}<vocab=0, vector_size=100, {lr}>"
+    small = made(model)
+    small.build_vocab(MODELS[model])
+    assert repr(small) == str(small) == f"{name}<vocab={len(small.vocabulary)}, vector_size=6, {lr}>"

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tables import Loss
 
 import tinyembed as te
 from tinyembed.data import Batches
@@ -61,20 +62,19 @@ def test_scores_and_losses_are_their_formulas(seed, owned):
 def test_gradients_are_those_of_finite_differences_and_of_rows():
     model = make(hidden=(2,), owned=OWNED)
 
-    class Loss(te.nn.Module):
-        def __init__(self):
-            self.model = model
-
-        def forward(self):
-            return model.loss(*OWNED.T)
-
-    te.check_gradients(Loss())
+    te.check_gradients(Loss(model), *OWNED.T)
     model = TwoTowers(Tower(1000, 4), Tower(1000, 4), np.arange(1000)[:, None], np.arange(1000)[:, None])
     loss = model.loss([7, 8, 7], [70, 80, 90])
     loss.backward()
     assert loss.dtype == np.float32
     assert sorted(model.users.rows.weight.grad.coalesce().ids.tolist()) == [7, 8]
     assert sorted(model.items.rows.weight.grad.coalesce().ids.tolist()) == [70, 80, 90]
+
+
+@pytest.mark.parametrize(("users", "items"), [([[0]], []), ([], [[0]]), ([], [])])
+def test_towers_without_users_or_items_are_refused(users, items):
+    with pytest.raises(ValueError, match=f"{len(users)} users and {len(items)} items"):
+        TwoTowers(Tower(2, 3), Tower(2, 3), users, items)
 
 
 def test_a_tower_encodes_bags_one_or_many_whatever_the_batch():

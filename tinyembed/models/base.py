@@ -87,6 +87,12 @@ class TextModel:
             self.build_vocab(text, corpus_file)
             self.train(text, corpus_file, **training)
 
+    def __repr__(self) -> str:
+        """As gensim has it."""
+        name = "lr" if hasattr(self.settings, "lr") else "alpha"
+        return (f"{type(self).__name__}<vocab={len(self.vocabulary)}, vector_size={self.vector_size}, "
+                f"{name}={getattr(self, name)}>")
+
     # -- settings ------------------------------------------------------------------------------------------------------
 
     def _is_setting(self, name: str) -> bool:

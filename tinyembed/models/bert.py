@@ -16,7 +16,11 @@ IGNORED = -100  # a target that is not asked for
 
 @dataclass
 class BERTConfig:
-    """The sizes of a BERT, under the names of its config.json; the defaults are bert-base's."""
+    """The sizes of a BERT, under the names of its config.json; the defaults are bert-base's.
+
+    hidden_dropout_prob            in training, of the rows and what the blocks add
+    attention_probs_dropout_prob   in training, of the attention's weights; None: hidden_dropout_prob
+    """
 
     vocab_size: int = 30522
     hidden_size: int = 768
@@ -28,6 +32,7 @@ class BERTConfig:
     hidden_act: str = "gelu"
     hidden_dropout_prob: float = 0.1
     layer_norm_eps: float = 1e-12
+    attention_probs_dropout_prob: float | None = None
 
 
 class BERT(Module):
@@ -51,7 +56,8 @@ class BERT(Module):
         self.embed = BERTEmbedding(c.vocab_size, D, c.max_position_embeddings, c.type_vocab_size,
                                    c.hidden_dropout_prob, eps, rng=rng, dtype=dtype)
         self.blocks = [TransformerBlock(D, c.num_attention_heads, c.intermediate_size, c.hidden_dropout_prob, eps=eps,
-                                        norm_first=False, activation=c.hidden_act, rng=rng, dtype=dtype)
+                                        norm_first=False, activation=c.hidden_act,
+                                        attention_dropout=c.attention_probs_dropout_prob, rng=rng, dtype=dtype)
                        for _ in range(c.num_hidden_layers)]
         self.transform = Linear(D, D, rng=rng, dtype=dtype)
         self.transform_norm = LayerNorm(D, eps, dtype=dtype)

@@ -103,6 +103,7 @@ class ItemToVec(NodeModel):
         self._refresh()
 
     def _batches(self, sentences: Any, keep: Array, rng: np.random.Generator, **options: Any) -> WindowBatches:
-        ids = SentenceIds(Baskets(sentences), self.vocabulary.index, keep=isinstance(sentences, (list, tuple)))
+        known = {token: token in self.integers for token in self.vocabulary.tokens}
+        ids = SentenceIds(Baskets(sentences, known), self.vocabulary.index, keep=isinstance(sentences, (list, tuple)))
         return BasketBatches(ids, keep, noise_distribution(self.vocabulary.counts, self.ns_exponent), NEGATIVES[1],
                              blocks=BLOCKS[1], rng=rng)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..files import FormatError, check_whole, short
 from .published import load_bert, load_clip, load_efficientnet, load_gpt, load_resnet, load_vgg, load_vit, read_config
+from .published.weights import computed_in
 from .sentence import SentenceEncoder
 from .vgg import DEPTHS
 
@@ -25,7 +26,7 @@ def load(path: str | os.PathLike[str], dtype: Any = np.float32, architecture: st
 
     path           a folder with config.json and safetensors, as Hugging Face's Transformers write it, or with
                    modules.json, as sentence-transformers do; or a safetensors file. Nothing is fetched
-    dtype          of the parameters, whatever is stored
+    dtype          of the parameters, whatever is stored: np.float32 or np.float64
     architecture   what it is, where the folder does not say: the model_type, or "vgg16" for a file of torchvision's
 
         model_type               what comes back        called, it gives
@@ -50,6 +51,7 @@ def load(path: str | os.PathLike[str], dtype: Any = np.float32, architecture: st
     ...     type(load(folder)).__name__, load(folder)([[1, 2]]).shape
     ('BERT', (1, 2, 4))
     """
+    dtype = computed_in(dtype)
     check_whole(path)
     if architecture is None and os.path.isfile(os.path.join(path, "modules.json")):
         return SentenceEncoder.from_pretrained(path, dtype).eval()

@@ -15,10 +15,9 @@ import numpy as np
 from ..core import Array, Tensor, as_ids, blocks, no_grad
 from ..data import Facts
 from ..nn import Dense, EmbeddingBag, Encoder, Module, Sequential
-from ..ops import in_batch_softmax, l2_normalise, vecdot
+from ..ops import in_batch_softmax, l2_normalise, ragged, vecdot
 from ..vectors import as_pairs
 from .negatives import are_wrong
-from .word2vec import ragged
 
 
 class Tower(Encoder):
@@ -119,6 +118,9 @@ class TwoTowers(Module):
         self.users, self.items, self.temperature = users, items, temperature
         self.user_features = Bags(user_features, users.rows.num_embeddings)
         self.item_features = Bags(item_features, items.rows.num_embeddings)
+        if not len(self.user_features) or not len(self.item_features):
+            raise ValueError(f"there is nothing to choose from: {len(self.user_features)} users and "
+                             f"{len(self.item_features)} items have features")
         self.owned, counts = None, np.ones(len(self.item_features), np.int64)
         if owned is not None and len(owned):
             pairs = as_pairs(owned)

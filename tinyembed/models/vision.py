@@ -163,7 +163,8 @@ class ViTConfig:
 
     image_size, patch_size   in pixels; an int, or a pair (height, width)
     hidden_act   of the MLPs (see `nn.MLP`)
-    hidden_dropout_prob   in training, of the patches' vectors, the attention's weights and what the blocks add
+    hidden_dropout_prob   in training, of the patches' vectors and what the blocks add
+    attention_probs_dropout_prob   in training, of the attention's weights; None: hidden_dropout_prob
     qkv_bias     whether queries, keys and values have a bias
     num_labels   classes; 0 for a model without a head
     pooler_output_size   0, or the width of a tanh layer on top of the vector, `ViT.pooled`
@@ -177,6 +178,7 @@ class ViTConfig:
     intermediate_size: int = 3072
     hidden_act: str = "gelu"
     hidden_dropout_prob: float = 0.0
+    attention_probs_dropout_prob: float | None = None
     layer_norm_eps: float = 1e-12
     image_size: int | tuple[int, int] = 224
     patch_size: int | tuple[int, int] = 16
@@ -223,7 +225,8 @@ class ViT(PictureModel):
         self.drop = Dropout(c.hidden_dropout_prob, rng=rng)
         self.pre_norm = LayerNorm(D, c.layer_norm_eps, dtype=dtype) if c.pre_norm else None
         self.blocks = [TransformerBlock(D, c.num_attention_heads, c.intermediate_size, c.hidden_dropout_prob,
-                                        activation=c.hidden_act, eps=c.layer_norm_eps, rng=rng, dtype=dtype)
+                                        activation=c.hidden_act, eps=c.layer_norm_eps,
+                                        attention_dropout=c.attention_probs_dropout_prob, rng=rng, dtype=dtype)
                        for _ in range(c.num_hidden_layers)]
         if not c.qkv_bias:
             for block in self.blocks:

@@ -11,7 +11,7 @@ import numpy as np
 from ..core import Array, Parameter, Tensor, unique_inverse
 from ..data import SentenceIds, WindowBatches, Windows
 from ..nn import Module
-from ..ops import embedding, embedding_bag, log_sigmoid, matmul, negative_sampling, vecdot
+from ..ops import embedding, embedding_bag, log_sigmoid, matmul, negative_sampling, ragged, vecdot
 from ..optim import Adagrad
 from ..text import Vocabulary, keep_probabilities, noise_distribution
 from ..train import evaluate, fit
@@ -111,13 +111,6 @@ def ragged_rows(table: Parameter, pieces: Array, starts: Array, ids: Array, mode
     """
     unique, inverse = unique_inverse(ids.reshape(-1))
     return embedding_bag(table, *ragged(pieces, starts, unique), mode=mode)[inverse.reshape(ids.shape)]
-
-
-def ragged(pieces: Array, starts: Array, which: Array) -> tuple[Array, Array]:
-    """Some of the runs pieces[starts[i]:starts[i + 1]], end to end: which (B,) -> (N,), and where each begins (B,)"""
-    lengths = starts[which + 1] - starts[which]
-    offsets = np.cumsum(lengths) - lengths
-    return pieces[np.arange(lengths.sum()) + np.repeat(starts[which] - offsets, lengths)], offsets
 
 
 class Word2Vec(TextModel):

@@ -53,7 +53,7 @@ class Encoder(Module):
             raise ValueError(f"batch_size is 1 or more, or None, not {batch_size}")
         prepared = self.prepare(list(items), prompt)
         if not prepared:
-            return Tensor(np.zeros((0, self.dim), np.float32))
+            return Tensor(self._none(self.dim))
         order = sorted(range(len(prepared)), key=lambda i: -len(prepared[i]))
         found = [(self if forward is None else forward)(*self.collate([prepared[i] for i in some]))
                  for some in self._batches(order, prepared, len(order) if batch_size is None else batch_size)]
@@ -85,15 +85,26 @@ class Encoder(Module):
         """
         if self.is_item(items):
             return self.encode([items], batch_size, normalize_embeddings, show_progress_bar, prompt, truncate_dim)[0]
-        if batch_size < 1 or not (truncate_dim is None or 1 <= truncate_dim <= self.dim):
-            raise ValueError(f"batch_size is 1 or more, truncate_dim in 1 … {self.dim}; not {batch_size} and "
+        dim, cut = self._width(), truncate_dim or 0
+        if batch_size < 1 or not (truncate_dim is None or 1 <= cut <= (dim or cut)):
+            raise ValueError(f"batch_size is 1 or more, truncate_dim in 1 … {dim or 'd'}; not {batch_size} and "
                              f"{truncate_dim}")
         with self.evaluating(), no_grad():
             parts = []
             for chunk in _chunks(items, CHUNK * batch_size, show_progress_bar):
                 parts.append(self.vectors(chunk, None, batch_size, prompt).data[:, :truncate_dim])
-        y = np.concatenate(parts) if parts else np.zeros((0, truncate_dim or self.dim), np.float32)
+                if parts[-1].shape[1] < cut:  # where the width was not known before
+                    raise ValueError(f"truncate_dim is in 1 … {parts[-1].shape[1]}, not {truncate_dim}")
+        y = np.concatenate(parts) if parts else self._none(truncate_dim or self.dim)
         return y / np.maximum(np.linalg.norm(y, axis=-1, keepdims=True), 1e-12) if normalize_embeddings else y
+
+    def _width(self) -> int | None:
+        """d, or None where it is known only once an item has been encoded."""
+        return self.dim
+
+    def _none(self, d: int) -> Array:
+        """The vectors of no items, (0, d), of the parameters' dtype."""
+        return np.zeros((0, d), next((p.dtype for p in self.parameters() if p.dtype.kind == "f"), np.float32))
 
     @staticmethod
     def similarity(a: Any, b: Any) -> Array:

@@ -65,6 +65,9 @@ class Features(Encoder):
             raise ValueError("the width of these features is known once an item has been encoded")
         return self._dim
 
+    def _width(self) -> int | None:
+        return self._dim
+
     def forward(self, *args: Any) -> Tensor:
         modules = dict(self.model.named_modules())
         with watched({name: modules[name] for name in self.layers}) as outputs:

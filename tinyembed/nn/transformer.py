@@ -59,7 +59,8 @@ class TransformerBlock(Module):
         x (B, T, D) -> y (B, T, D); mask, padding, cache as in MultiHeadAttention, which gets them
 
     hidden    width of the MLP, 4 D if None
-    dropout   of the attention's weights, and of what attention and MLP add, in training
+    dropout   of what attention and MLP add, and of the attention's weights, in training; attention_dropout: of the
+              weights, where theirs is another
     causal, position: those of MultiHeadAttention; activation, gated: those of MLP; eps of the LayerNorms
     (Vaswani et al. 2017; Xiong et al. 2020 on where the norm goes)
 
@@ -70,12 +71,14 @@ class TransformerBlock(Module):
     def __init__(self, embed_dim: int, num_heads: int, hidden: int | None = None, dropout: float = 0.0, *,
                  norm_first: bool = True, causal: bool = False, position: Module | None = None,
                  activation: str = "gelu", gated: bool = False, bias: bool = True, eps: float = 1e-5,
-                 rng: np.random.Generator | None = None, dtype: Any = np.float32) -> None:
+                 attention_dropout: float | None = None, rng: np.random.Generator | None = None,
+                 dtype: Any = np.float32) -> None:
         rng = fresh_rng() if rng is None else rng
         self.norm_first = norm_first
         self.norm1 = LayerNorm(embed_dim, eps, dtype=dtype)
-        self.attention = MultiHeadAttention(embed_dim, num_heads, dropout, bias, causal=causal, position=position,
-                                            rng=rng, dtype=dtype)
+        self.attention = MultiHeadAttention(embed_dim, num_heads, dropout if attention_dropout is None else
+                                            attention_dropout, bias, causal=causal, position=position, rng=rng,
+                                            dtype=dtype)
         self.norm2 = LayerNorm(embed_dim, eps, dtype=dtype)
         self.mlp = MLP(embed_dim, 4 * embed_dim if hidden is None else hidden, activation, bias, gated, rng=rng,
                        dtype=dtype)

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from ...core import Array
-from ...files import Data, FormatError, SafeTensors, short
+from ...files import Data, FormatError, SafeTensors
 from ...text import Tokenizer
 from ..bert import BERT, BERTConfig
 from .weights import (
     ACTIVATIONS,
+    computed_in,
     each_of,
     filled,
     joined,
@@ -23,6 +24,7 @@ from .weights import (
     renamed,
     without_prefix,
     write_folder,
+    wrong_shares,
     wrong_sizes,
 )
 
@@ -42,6 +44,7 @@ def load_bert(path: str | os.PathLike[str], *, dtype: Any = np.float32) -> BERT:
     Where the file has no head for masked tokens, `logits` is as random as it was made; `hidden_states` needs none. A
     pooler (a layer on top of [CLS]) is not read. Raises FormatError as `load_gpt` does.
     """
+    dtype = computed_in(dtype)
     file = SafeTensors(path)
     config = _config(os.path.join(path, "config.json"))
     names, D = without_prefix(file, r"bert\.", _modern), config.hidden_size
@@ -87,8 +90,9 @@ def bert_files(model: BERT, head: bool) -> dict[str, Data]:
         tensors.update(zip((prefix + name for name in theirs), np.split(p.data, len(theirs))))
     config = {"model_type": "bert", "architectures": ["BertForMaskedLM" if head else "BertModel"],
               **vars(model.config), "position_embedding_type": "absolute",
-              "hidden_act": {v: k for k, v in ACTIVATIONS.items() if k != "gelu_pytorch_tanh"}[model.config.hidden_act],
-              "attention_probs_dropout_prob": model.config.hidden_dropout_prob}
+              "hidden_act": {v: k for k, v in ACTIVATIONS.items() if k != "gelu_pytorch_tanh"}[model.config.hidden_act]}
+    if model.config.attention_probs_dropout_prob is None:
+        config["attention_probs_dropout_prob"] = model.config.hidden_dropout_prob
     return model_files(tensors, config)
 
 
@@ -105,8 +109,9 @@ def _config(path: str) -> BERTConfig:
     activation = ACTIVATIONS.get(str(config.hidden_act))
     wrong = wrong_sizes({f.name: getattr(config, f.name) for f in fields(BERTConfig) if f.type == "int"},
                         "hidden_size", "num_attention_heads")
-    wrong += [f"{name} {short(x)}" for name, x in vars(config).items() if name in (
-        "layer_norm_eps", "hidden_dropout_prob") and (type(x) not in (int, float) or not 0 <= x < 1)]
+    if config.attention_probs_dropout_prob is None:
+        config.attention_probs_dropout_prob = config.hidden_dropout_prob
+    wrong += wrong_shares(vars(config), "layer_norm_eps", "hidden_dropout_prob", "attention_probs_dropout_prob")
     if activation is None or wrong or given.get("position_embedding_type", "absolute") != "absolute":
         raise FormatError(path, "the settings", f"a BERT with a hidden_act of {', '.join(ACTIVATIONS)} and absolute "
                           "positions can be read" + "; ".join(["", *wrong]))

@@ -17,6 +17,7 @@ from .preprocessing import read_preprocessing
 from .vision import opened, with_weights
 from .weights import (
     ACTIVATIONS,
+    computed_in,
     each_of,
     is_size,
     known_settings,
@@ -56,6 +57,7 @@ def load_clip(folder: str | os.PathLike[str], *, dtype: Any = np.float32) -> CLI
     name; FileNotFoundError where there is no tokeniser.
     """
     from ..sentence import SentenceEncoder  # which loads this room
+    dtype = computed_in(dtype)
     file, path, given = opened(folder)
     known = known_settings(path, given, {"projection_dim": 512, **dict.fromkeys(
         ("text_config", "text_config_dict", "vision_config", "vision_config_dict"))}, HARMLESS)

@@ -10,8 +10,17 @@ import numpy as np
 
 from ...files import FormatError, short
 from ..efficientnet import FIRST, LAST, EfficientNet, EfficientNetConfig
-from .vision import are_sizes, classes, described, opened, with_weights, wrong_shares
-from .weights import ACTIVATIONS, is_size, known_settings, refuse_larger, renamed, without_prefix
+from .vision import are_sizes, classes, described, opened, with_weights
+from .weights import (
+    ACTIVATIONS,
+    computed_in,
+    is_size,
+    known_settings,
+    refuse_larger,
+    renamed,
+    without_prefix,
+    wrong_shares,
+)
 
 EFFICIENTNET_NAMES = {  # ours, outside and in a block -> theirs
     "stem.conv": "embeddings.convolution", "stem.norm": "embeddings.batchnorm", "top.conv": "encoder.top_conv",
@@ -30,6 +39,7 @@ def load_efficientnet(folder: str | os.PathLike[str], *, dtype: Any = np.float32
     Called, it gives the means over the last maps (1280 numbers of a b0), as `features("average")` does. Raises
     FormatError as `te.models.load` says.
     """
+    dtype = computed_in(dtype)
     file, path, given = opened(folder)
     names = without_prefix(file, r"efficientnet\.")
     config = _config(path, given, classes(file, names.get("classifier.weight"), path, given))

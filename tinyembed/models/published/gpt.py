@@ -14,6 +14,7 @@ from ...text import Tokenizer
 from ..gpt import GPT, GPTConfig
 from .weights import (
     ACTIVATIONS,
+    computed_in,
     filled,
     model_files,
     numbers,
@@ -42,6 +43,7 @@ def load_gpt(path: str | os.PathLike[str], config: GPTConfig | None = None, *, d
     The model is in eval mode. Raises FormatError for weights that are missing or have another shape than the
     configuration says, and for settings that this GPT does not have.
     """
+    dtype = computed_in(dtype)
     file = SafeTensors(path)
     config = _config(os.path.join(path, "config.json")) if config is None else config
     names = without_prefix(file, r"(_orig_mod\.)?(transformer\.)?")

@@ -12,7 +12,7 @@ import numpy as np
 from ...files import FormatError, short
 from ..resnet import REDUCTION, ResNet, ResNetConfig
 from .vision import are_sizes, classes, described, opened, with_weights
-from .weights import ACTIVATIONS, is_size, known_settings, refuse_larger, without_prefix
+from .weights import ACTIVATIONS, computed_in, is_size, known_settings, refuse_larger, without_prefix
 
 RESNET_NAMES = [  # what ours begin with, or have in them -> theirs
     (r"^stem\.", "embedder.embedder."), (r"^stages\.(\d+)\.(\d+)\.", r"encoder.stages.\1.layers.\2."),
@@ -27,6 +27,7 @@ def load_resnet(folder: str | os.PathLike[str], *, dtype: Any = np.float32) -> R
     Called, it gives the averages over the last maps (2048 numbers of a resnet-50), as `features("average")` does.
     Raises FormatError as `te.models.load` says.
     """
+    dtype = computed_in(dtype)
     file, path, given = opened(folder)
     names = without_prefix(file, r"resnet\.")
     config = _config(path, given, classes(file, names.get("classifier.1.weight"), path, given))

@@ -28,7 +28,7 @@ from ...text import PLAIN, load_tokenizer
 from ..bert import BERT
 from ..bodies import StaticEmbedding
 from .bert import bert_files, load_bert
-from .weights import is_size, numbers, read_config, refuse_larger, write_folder
+from .weights import computed_in, is_size, numbers, read_config, refuse_larger, write_folder
 
 POOLING = {  # ours -> the flag in its settings, in which order flags count; and its name there since version 6
     "cls": ("pooling_mode_cls_token", "cls"), "max": ("pooling_mode_max_tokens", "max"),
@@ -46,6 +46,7 @@ ORDER = {"Transformer": 0, "StaticEmbedding": 0, "Pooling": 1, "Dense": 2, "Norm
 
 def read_sentence_encoder(folder: str | os.PathLike[str], dtype: Any = np.float32) -> dict[str, Any]:
     """The arguments of a SentenceEncoder, from a folder with modules.json; errors as in its `from_pretrained`."""
+    dtype = computed_in(dtype)
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: there is no such folder. Only local folders are read and nothing is "

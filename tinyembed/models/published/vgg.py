@@ -10,7 +10,7 @@ import numpy as np
 from ...files import FormatError, SafeTensors
 from ..vgg import DEPTHS, GRID, VGG, VGGConfig
 from .vision import rows_of, with_weights
-from .weights import refuse_larger
+from .weights import computed_in, refuse_larger
 
 
 def load_vgg(path: str | os.PathLike[str], *, architecture: str = "vgg16", dtype: Any = np.float32) -> VGG:
@@ -22,6 +22,7 @@ def load_vgg(path: str | os.PathLike[str], *, architecture: str = "vgg16", dtype
     The first dense layer, 4096 numbers, is `features("classifier.0")`, after its ReLU "classifier.1". Raises
     FormatError as `te.models.load` says.
     """
+    dtype = computed_in(dtype)
     file, depths = SafeTensors(path), DEPTHS[architecture]
     firsts = [sum(2 * depth + 1 for depth in depths[:i]) for i in range(len(depths))]  # the first layer of each stage
     needed = {name: rows_of(file, name) for name in (*(f"features.{i}.weight" for i in firsts), "classifier.0.weight")}

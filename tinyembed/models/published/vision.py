@@ -47,12 +47,6 @@ def are_sizes(sizes: Any) -> bool:
     return isinstance(sizes, list) and len(sizes) > 0 and all(map(is_size, sizes))
 
 
-def wrong_shares(settings: dict[str, Any], *names: str) -> list[str]:
-    """Those that are no numbers in 0 … 1 (exclusive)."""
-    return [f"{name} {short(x)}" for name in names
-            if type(x := settings[name]) not in (int, float) or not 0 <= x < 1]
-
-
 def with_weights(model: Any, file: SafeTensors, names: dict[str, str], theirs: Callable[[str], list[str]],
                  shapes: dict[str, tuple[int, ...]] | None = None, left_over: str = r".*num_batches_tracked$") -> Any:
     """The model with the weights of a file, in eval mode; FormatError for those that are missing, misshapen, or for

@@ -10,8 +10,18 @@ import numpy as np
 
 from ...files import FormatError, short
 from ..vision import ViT, ViTConfig, both
-from .vision import classes, described, is_pair, opened, rows_of, with_weights, wrong_shares
-from .weights import ACTIVATIONS, each_of, known_settings, refuse_larger, renamed, without_prefix, wrong_sizes
+from .vision import classes, described, is_pair, opened, rows_of, with_weights
+from .weights import (
+    ACTIVATIONS,
+    computed_in,
+    each_of,
+    known_settings,
+    refuse_larger,
+    renamed,
+    without_prefix,
+    wrong_shares,
+    wrong_sizes,
+)
 
 VIT_NAMES = {  # ours, outside and in a block -> theirs; {…}: several tensors, one below the other
     "patches": "embeddings.patch_embeddings.projection", "norm": "layernorm", "pooler": "pooler.dense",
@@ -28,6 +38,7 @@ def load_vit(folder: str | os.PathLike[str], *, dtype: Any = np.float32) -> ViT:
     (768 numbers), `hidden_states` those of all patches; pictures are of the size that it has positions for. Raises
     FormatError as `te.models.load` says.
     """
+    dtype = computed_in(dtype)
     file, path, given = opened(folder)
     names = without_prefix(file, r"vit\.")
     config = _vit_config(path, given, rows_of(file, names.get("pooler.dense.weight")),
@@ -51,12 +62,12 @@ def _vit_config(path: str, given: dict[str, Any], pooled: int, labels: int) -> V
     """The settings of a ViT's config.json, pooler and head as the file has them."""
     ours = {f.name: f.default for f in fields(ViTConfig) if f.name not in (
         "num_labels", "class_token", "patch_bias", "pre_norm")}
-    settings = known_settings(path, given, {**ours, "pooler_act": "tanh"},
-                              ("attention_probs_dropout_prob", "encoder_stride"))
+    theirs = {**ours, "attention_probs_dropout_prob": 0.0, "pooler_act": "tanh"}
+    settings = known_settings(path, given, theirs, ("encoder_stride",))
     sizes = {name: settings[name] for name in (
         "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "num_channels")}
-    wrong = wrong_sizes(sizes, "hidden_size", "num_attention_heads") + wrong_shares(settings, "hidden_dropout_prob",
-                                                                                    "layer_norm_eps")
+    wrong = wrong_sizes(sizes, "hidden_size", "num_attention_heads") + wrong_shares(
+        settings, "hidden_dropout_prob", "attention_probs_dropout_prob", "layer_norm_eps")
     wrong += [f"{name} {short(settings[name])}" for name in ("image_size", "patch_size") if not is_pair(settings[name])]
     wrong += [f"qkv_bias {short(settings['qkv_bias'])}"] * (type(settings["qkv_bias"]) is not bool)
     wrong += [f"pooler_act {short(settings['pooler_act'])}"] * (pooled > 0 and settings["pooler_act"] != "tanh")

@@ -43,6 +43,22 @@ SPARE = 1 << 21  # numbers that a model may have beyond those in its file, until
 SHARE = 6  # tensors of a layer at least: two norms, four matrices
 
 
+def computed_in(dtype: Any) -> np.dtype[Any]:
+    """The dtype that a loader was asked for. TypeError for others than float32 and float64, before a file is opened:
+    float16 would halve the memory, and lose most digits in sums, and time, as NumPy computes it bit by bit.
+
+    >>> computed_in("float32")
+    dtype('float32')
+    """
+    try:
+        found = None if dtype is None else np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found not in (np.float32, np.float64):
+        raise TypeError(f"parameters are np.float32 or np.float64, whatever is stored, not {dtype!r}")
+    return found
+
+
 def read_config(path: str, missing: FormatError) -> dict[str, Any]:
     """The settings in a config.json; `missing` is raised where there is none."""
     if not os.path.isfile(path):
@@ -63,6 +79,12 @@ def wrong_sizes(sizes: dict[str, Any], width: str, heads: str) -> list[str]:
     """What is wrong with sizes: they are positive integers, and the heads share the width in equal parts."""
     return [f"{name} {short(n)}" for name, n in sizes.items() if not is_size(n)] or \
         [f"{width} is no multiple of {heads}"] * (sizes[width] % sizes[heads] > 0)
+
+
+def wrong_shares(settings: dict[str, Any], *names: str) -> list[str]:
+    """Those that are no numbers in 0 … 1 (exclusive)."""
+    return [f"{name} {short(x)}" for name in names
+            if type(x := settings[name]) not in (int, float) or not 0 <= x < 1]
 
 
 def known_settings(path: str, given: dict[str, Any], defaults: dict[str, Any], harmless: Any = ()) -> dict[str, Any]:
