@@ -38,7 +38,8 @@ BAD_TEXTS = {"strings": ["python is", "a"], "bytes": [b"python"], "one string": 
              "iterators": [map(str, s) for s in FIVE], "a later iterator": [*FIVE, iter(FIVE[0])],
              "a later string": [*FIVE, "python"]}
 BAD_SETTINGS = [{"epochs": -1}, {"epochs": 1.5}, {"start_alpha": float("nan")}, {"start_alpha": -1}, {"end_alpha": 1.0},
-                {"end_alpha": "0"}, {"resume": True}, {"held_out": ["python is"]}, {"held_out": iter(FIVE)}]
+                {"end_alpha": "0"}, {"resume": True}, {"held_out": ["python is"]}, {"held_out": iter(FIVE)},
+                {"held_out": []}, {"held_out": [["unheard"]]}]
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -316,6 +317,19 @@ def test_what_is_written_into_the_vectors_counts_in_every_answer(model, tmp_path
     before = answers(one)
     one.save(tmp_path / "model")
     assert before == answers(one) == answers(model.load(tmp_path / "model")) != answers(small(model))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_what_the_network_is_given_is_what_the_vectors_are_and_is_saved(model, tmp_path):
+    """Not written over by what `wv` had before."""
+    one = small(model)
+    one.wv.add_vector("tea", np.ones(4))
+    one.network.load_state_dict({name: 0 * x + 2 for name, x in one.network.state_dict().items()})
+    saved(one, tmp_path / "model")
+    for each in (one, model.load(tmp_path / "model")):
+        assert np.array_equal(each.wv["python"], [4 if model is GloVe else 2] * 4)
+        assert np.array_equal(each.wv["tea"], np.ones(4))
+        assert all((x == 2).all() for x in each.network.state_dict().values())
 
 
 DAMAGES = {  # what may be written into vectors, so that they do not go together

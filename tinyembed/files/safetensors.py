@@ -45,7 +45,7 @@ class SafeTensors(Mapping[str, Array]):
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = _find(os.fspath(path))
+        self.path = _find(os.fsdecode(path))
         self.metadata: dict[str, str] = {}
         self._maps: dict[str, Any] = {}
         if self.path.endswith(".index.json"):

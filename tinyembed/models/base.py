@@ -76,6 +76,7 @@ class TextModel:
     word_rows: Array  # (V,): where in the network's table of vectors each word has its own row
     keyed: type[KeyedVectors] = KeyedVectors  # the class of `wv`
     _changing: bool
+    _linked: list[Array]  # the network's tables that `wv` and its like were last made of
 
     def __init__(self, settings: Settings, text: Any = None, corpus_file: Any = None, **training: Any) -> None:
         self.settings = settings
@@ -187,11 +188,16 @@ class TextModel:
             if new.index_to_key == old.index_to_key:
                 new.expandos.update({**old.expandos, **new.expandos})
             vars(old).update(vars(new))
+        self._linked = [self.network.vectors.data, *self._shared().values()]
 
     def _take_back(self) -> None:
         """Write into the network what was written into `wv` since that left the network's memory, as it does when keys
-        are added or `wv.vectors` is assigned. (Where vectors are made of several rows there is nothing to write.)"""
-        for name, table in self._shared().items():
+        are added or `wv.vectors` is assigned. (Where vectors are made of several rows there is nothing to write.) Or
+        if it is the network that has another table, by `load_state_dict` say, let `wv` have that."""
+        tables = self._shared()
+        if not all(map(np.shares_memory, self._linked, [self.network.vectors.data, *tables.values()])):
+            self._refresh()
+        for name, table in tables.items():
             if not np.shares_memory(there := vars(self)[name].vectors, table):
                 table[:] = there[:len(table)]
 

@@ -168,6 +168,8 @@ def fit(model: Any, batches: Iterable[Any], optimizer: Optimizer, *, loss: Loss 
         raise ValueError(f"every must be at least 1, steps and epochs at least 0; got {every}, {steps}, {epochs}")
     if accumulate < 1 or (patience is not None and patience < 1):
         raise ValueError(f"accumulate and patience are 1 or more, not {accumulate} and {patience}")
+    if isinstance(held_out, (list, tuple)) and not sum(examples_in(as_tuple(batch)) for batch in held_out):
+        raise ValueError("there is no example in held_out to evaluate on")
     if held_out is None and (patience is not None or best is not None):
         raise ValueError("patience and best go by the loss on held_out batches, and there are none")
     if resume and checkpoint is None:
