@@ -365,7 +365,7 @@ def test_long_sums_of_einsum_keep_their_digits_in_float32(formula, n=300_000):
         assert y.dtype == dtype
         found.append([y.data, *[x.grad for x in operands]])
     for narrow, wide in zip(*found):
-        np.testing.assert_allclose(narrow, wide, rtol=1e-5 if formula == "ki,ji->jk" else 1e-6)  # of BLAS
+        np.testing.assert_allclose(narrow, wide, rtol=1e-4 if formula == "ki,ji->jk" else 1e-6)  # of BLAS
 
 
 # Products and sums of so many numbers that float32 would lose digits, of the shapes that BLAS treats in its own ways.
