@@ -8,6 +8,7 @@ import pickle
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -166,7 +167,7 @@ def owners(place):
     return {"Tensor": [te.Tensor([1.0]), te.Parameter([1.0])],
             "Module": [te.nn.Linear(2, 2), type("Mine", (te.nn.Module,), {})(), te.nn.Sequential()],
             "Optimizer": [te.optim.SGD([te.Parameter([1.0])], lr=0.1), te.optim.AdamW([te.Parameter([1.0])])],
-            "": [te, te.ops, te.nn, te.optim, te.data]}[place]
+            "": [te, te.ops, te.nn, te.nn.init, te.optim, te.data]}[place]
 
 
 def chain(row):
@@ -203,6 +204,10 @@ def test_a_same_name_is_here_and_another_one_is_not():
         if found and (row.mark == "same" or (row.mark == "other name" and "=" not in row.theirs)):
             owner, name = owners(PLACES[found[1]])[-1], found[2]
             assert hasattr(owner, name) == (row.mark == "same" or name == "detach"), f"{row.theirs} is {row.mark}"
+        root, *_, name = chain(row)
+        here = [getattr(owner, name, None) for owner in owners(PLACES.get(root, ""))] if name != "storage" else []
+        if row.mark == "not here":  # but for a file of that name, and the storage of a Parameter
+            assert all(x is None or isinstance(x, types.ModuleType) for x in here), f"{row.theirs} is here"
 
 
 @pytest.mark.parametrize(("call", "words"), [

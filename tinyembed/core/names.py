@@ -8,7 +8,6 @@ never answered. What neither has gets Python's own message.
 from __future__ import annotations
 
 import functools
-import pkgutil
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, cast
@@ -42,6 +41,7 @@ class Row(NamedTuple):
 @functools.cache
 def rows() -> list[Row]:
     """The table of the page. A line that has several spellings of PyTorch's gives a row for each."""
+    import pkgutil  # as the page, not before it is needed
     page = cast(bytes, pkgutil.get_data(__name__.partition(".")[0], "from_pytorch.md")).decode()
     found = []
     for mark, theirs, ours, note in re.findall(r"^\| ([a-z ]+) \| (`.+`) \| (.+) \| (.*?) ?\|$", page, re.MULTILINE):

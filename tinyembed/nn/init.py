@@ -11,11 +11,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core import Array, Tensor, fresh_rng
+from ..core import Array, Tensor, fresh_rng, no_such_name
+
+if not TYPE_CHECKING:  # which is to go on finding names that are wrong
+    def __getattr__(name):
+        return no_such_name(__name__, name)
 
 
 def uniform(p: Tensor, a: float = 0.0, b: float = 1.0, *, rng: np.random.Generator | None = None) -> Any:
