@@ -190,7 +190,7 @@ def test_gpt2s_two_files(tmp_path):
     (tmp_path / "merges.txt").write_text("#version: 0.2\na b c\n")
     with pytest.raises(FormatError, match=r"merges.txt, line 2: 'a b c', where two tokens"):
         load_tokenizer(tmp_path)
-    for vocab, message in [('{"a": 1}', "no token has id 0"), ('["a"]', "an object from token to id")]:
+    for vocab, message in [('{"a": 9}', "1 tokens with ids up to 9"), ('["a"]', "an object from token to id")]:
         (tmp_path / "vocab.json").write_text(vocab)
         with pytest.raises(FormatError, match=rf"vocab.json, the file: {message}"):
             load_tokenizer(tmp_path)

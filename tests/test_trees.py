@@ -186,21 +186,20 @@ FIT = [(1, int), (1, float), (1.5, float), (True, bool), (None, None), (None, (i
        (False, (True, False)), (0.0, (0, 0.0)), ([1, "a"], [int, str]), ({"b": 1}, {"a?": str, "b": int}),
        ({"type": "b", "y": 1}, ({"type": "a"}, {"type": "b", "y": int}))]
 KINDS = (None, {"type": "a", "x": int}, {"type": "b", "y": int})
-MISFIT = [(True, int, "True, where a int"), (1, bool, "1, where a bool"), (1.0, int, "1.0, where"),
+MISFIT = [(True, int, "True, where an int"), (1, bool, "1, where a bool"), (1.0, int, "1.0, where"),
           (0, None, "0, where"), ("b", "a", "'b', where 'a'"), (None, int, "None, where"),
           (7, range(7), "7, where an int from 0 to 6"), (-1, range(7), "-1, where an int"),
-          (True, range(7), "True, where"),
-          (2**53 + 1, float, "float was"),
+          (True, range(7), "True, where"), (2**53 + 1, float, "float was"),
           ([1, "x"], [int], r"tree\.1: 'x', where"), ((1,), [int], "a tuple, where a list was"),
           ({"a": 1}, {"a": int, "b": int}, "tree: lacks 'b'"), ({1: None}, {str: int}, "key 1"),
           ({1: None}, {str: object}, "key 1"), ({"a": {"b": [1, None]}}, {"a": {"b": [int]}}, r"tree\.a\.b\.1: None"),
           (np.zeros(3, np.int32), INT64, "a ndarray, where an array of int64"), (3, INT64, "3, where"),
-          ("a", ("b", int), "'a', where 'b' or a int was"), (True, (False, 1), "True, where False or 1 was"),
+          ("a", ("b", int), "'a', where 'b' or an int was"), (True, (False, 1), "True, where False or 1 was"),
           ({"a": [1, {"c": 2}]}, (None, {"a": [(int, {"c": str})]}), r"tree\.a\.1\.c: 2, where"),
           ([1, "a", 2], [int, str], "a list, where a list of 2 was"), (["a", 1], [int, str], r"tree\.0: 'a', where"),
           ({"a": 1}, {"b?": int}, "tree: has 'a', where only b are known"), ({"b": "1"}, {"b?": int}, r"tree\.b: '1'"),
           ({"type": "c"}, KINDS, r"tree\.type: 'c', where 'a' or 'b' was"), ({"type": "b"}, KINDS, "tree: lacks 'y'"),
-          ({"type": "b", "y": "1"}, KINDS, r"tree\.y: '1', where a int"),
+          ({"type": "b", "y": "1"}, KINDS, r"tree\.y: '1', where an int"),
           ({}, KINDS, r"tree\.type: None, where 'a' or"),
           ({"type": np.arange(2)}, KINDS, r"tree\.type: a ndarray, where 'a'")]
 

@@ -66,7 +66,8 @@ def _no_choice(tree: Any, patterns: tuple[Any, ...], where: str) -> tuple[str, s
             patterns = tuple(p for p in patterns if isinstance(p, dict) and
                              (str in p or _fits(tree.get(key), p.get(key))))
             if not patterns:
-                return f"{where}.{key}", f"{_there(tree.get(key))}, where {' or '.join(map(repr, kinds))} was expected"
+                expected = " or ".join(map(repr, dict.fromkeys(kinds)))
+                return f"{where}.{key}", f"{_there(tree.get(key))}, where {expected} was expected"
     found = [_mismatch(tree, pattern, where) for pattern in patterns]
     wrong = [f for f in found if f]
     if len(wrong) < len(found):
@@ -103,6 +104,8 @@ def _name(pattern: Any) -> str:
         return f"an array of {pattern}"
     if isinstance(pattern, range):
         return f"an int from {pattern.start} to {pattern.stop - 1}"
-    if isinstance(pattern, (dict, list)):
-        return f"a {type(pattern).__name__}" + f" of {len(pattern)}" * (type(pattern) is list and len(pattern) > 1)
-    return f"a {pattern.__name__}" if isinstance(pattern, type) else short(pattern)
+    if not isinstance(pattern, (type, dict, list)):
+        return short(pattern)
+    name = pattern.__name__ if isinstance(pattern, type) else type(pattern).__name__
+    size = f" of {len(pattern)}" if isinstance(pattern, list) and len(pattern) > 1 else ""
+    return f"a{'n' * (name[0] in 'aio')} {name}{size}"

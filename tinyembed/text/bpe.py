@@ -61,6 +61,7 @@ class ByteLevelBPE(Tokenizer):
     add_prefix_space  put a space before a text that begins with none
     ignore_merges     a word that is a token is that token, whatever its merges make of it
     added             more tokens that are cut out of the text, but are text
+    frame, late, outside   see Tokenizer
     suffix            what the last byte of a word is marked with, "</w>" in CLIP: then the words bear no spaces
 
     `train` makes one of texts, `load` reads one, `save` writes one. decode(encode(text)) is the text, in the form of
@@ -77,24 +78,24 @@ class ByteLevelBPE(Tokenizer):
     def __init__(self, tokens: Iterable[str], merges: Iterable[tuple[str, str]], special_tokens: Iterable[str] = (),
                  pattern: str | None = "gpt2", normalizer: str | None = None, add_prefix_space: bool = False,
                  ignore_merges: bool = False, added: Iterable[str] = (), frame: tuple[Frame, Frame] = PLAIN,
-                 late: Iterable[str] = (), suffix: str = "") -> None:
+                 late: Iterable[str] = (), suffix: str = "", outside: Iterable[str] = ()) -> None:
         if normalizer not in NORMALIZERS:
             raise ValueError(f"normalizer {normalizer!r}, where there are {', '.join(map(repr, NORMALIZERS))}")
         if suffix not in ("", "</w>"):
             raise ValueError(f"suffix {suffix!r}, where there are '' and '</w>', which alone files are read with")
-        super().__init__(tokens, special_tokens, added, frame, late, NORMALIZERS[normalizer])
-        if missing := [c for c in _alphabet(suffix) if c not in self.index]:
+        super().__init__(tokens, special_tokens, added, frame, late, outside, NORMALIZERS[normalizer])
+        if missing := [c for c in _alphabet(suffix) if c not in self.vocab]:
             raise ValueError(f"{len(missing)} of the 256 bytes have no token, the first is {missing[0]!r}: tokens of a "
                              "byte-level BPE begin with all 256 (bpe.BYTE_CHARACTERS), so that any text has ids")
         self.pattern, self.normalizer, self.add_prefix_space = pattern, normalizer, add_prefix_space
         self.ignore_merges, self.suffix = ignore_merges, suffix
         self._find = compiled(pattern).findall if pattern is not None else lambda text: [text]
         self.merges = list(merges)
-        self._merge = merges_of(self.merges, self.index)
-        pieces = {*_alphabet(suffix), *(a + b for a, b in self.merges if a + b in self.added)}
+        self._merge = merges_of(self.merges, self.vocab)
+        pieces = {*_alphabet(suffix), *(a + b for a, b in self.merges)}
         self._plain = set() if ignore_merges else set(self.added) - pieces
-        self._byte_ids = [self.index[c] for c in BYTE_CHARACTERS]
-        self._last_ids = [self.index[c + suffix] for c in BYTE_CHARACTERS]
+        self._byte_ids = [self.vocab[c] for c in BYTE_CHARACTERS]
+        self._last_ids = [self.vocab[c + suffix] for c in BYTE_CHARACTERS]
         self._words = KeptIds(self._word_ids)
         self._stretches = KeptIds(self._stretch_ids)  # a word with its marks: fewer of them, and quicker to find
         self._bytes: dict[str, bytes] = {}
@@ -154,7 +155,7 @@ class ByteLevelBPE(Tokenizer):
         return {"normalizer": form,
                 "pre_tokenizer": level if alone else {"type": "Sequence", "pretokenizers": [cut, level]},
                 "decoder": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": True},
-                "model": bpe_model(self.index, self.merges, self.ignore_merges, suffix=self.suffix)}
+                "model": bpe_model(self.vocab, self.merges, self.ignore_merges, suffix=self.suffix)}
 
     def _ids(self, text: str, first: bool) -> list[int]:
         if self.add_prefix_space and not text.startswith(" "):
@@ -168,7 +169,7 @@ class ByteLevelBPE(Tokenizer):
 
     def _word_ids(self, word: str) -> list[int]:
         data = word.encode()
-        if self.ignore_merges and (id := self.index.get("".join(BYTE_CHARACTERS[b] for b in data))) is not None:
+        if self.ignore_merges and (id := self.vocab.get("".join(BYTE_CHARACTERS[b] for b in data))) is not None:
             return [id]
         return self._merge(self._spelled(data))
 

@@ -57,18 +57,19 @@ def load_as(asked: type[Kind], path: str | os.PathLike[str], options: dict[str, 
         if not there:
             raise FileNotFoundError(f"{path}: none of {', '.join(_NAMES)} is in this folder")
         path = there[0]
+    where = "the file"
     if path.suffix == ".txt":
         kind, arguments = "WordPiece", _vocab_txt(path)
     elif path.name.endswith("vocab.json"):
         kind, arguments = "byte-level BPE", _gpt2(path)
     else:
         _refuse_vocabulary(path)
-        kind, arguments = read_tokenizer_json(path)
+        where, (kind, arguments) = "model", read_tokenizer_json(path)
     found = KINDS[kind]
     if not issubclass(found, asked):
         raise FormatError(path, "the file", f"a {found.__name__}, not a {asked.__name__}: read it with load_tokenizer")
     signature(found).bind_partial(**options)  # TypeError for one that is no argument: that is not the file's fault
-    with found_in(path, "the file"):
+    with found_in(path, where):
         return found(**arguments | options)
 
 

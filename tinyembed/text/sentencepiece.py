@@ -13,13 +13,11 @@ from typing import Any
 
 from .merges import merges_of
 from .tokenizer import PLAIN, Frame, KeptIds, Tokenizer
-from .tokenizer_json import bpe_model
+from .tokenizer_json import BYTE, PREPEND, SPACE, SPACES, STRIP, UNMARK, bpe_model, sequence
 
-_SPACE = "▁"
 _INSIDE = re.compile("[^▁]▁")
 _WORDS = re.compile("▁*[^▁]+|▁+")
 _STARTS = re.compile("▁?[^▁]+|▁")
-_BYTE = re.compile("<0x([0-9A-Fa-f]{2})>")
 
 
 class SentencePieceBPE(Tokenizer):
@@ -35,7 +33,7 @@ class SentencePieceBPE(Tokenizer):
                     none yet; "first", so too, but only where the text begins; "never"
     split           cut before each ▁ first, so that no merge reaches over it
     strip           decoding takes one space off the beginning; None: unless prepend is "never"
-    ignore_merges, added, frame, late   see ByteLevelBPE and Tokenizer
+    ignore_merges, added, frame, late, outside   see ByteLevelBPE and Tokenizer
 
     Raises ValueError as ByteLevelBPE, and from `encode` for a character that has no token where none is unknown.
 
@@ -47,79 +45,80 @@ class SentencePieceBPE(Tokenizer):
     def __init__(self, tokens: Iterable[str], merges: Iterable[tuple[str, str]], special_tokens: Iterable[str] = (),
                  unknown: str | None = None, byte_fallback: bool = False, fuse_unk: bool = True, prepend: str = "text",
                  split: bool = False, ignore_merges: bool = False, added: Iterable[str] = (),
-                 frame: tuple[Frame, Frame] = PLAIN, late: Iterable[str] = (), strip: bool | None = None) -> None:
+                 frame: tuple[Frame, Frame] = PLAIN, late: Iterable[str] = (), strip: bool | None = None,
+                 outside: Iterable[str] = ()) -> None:
         if prepend not in ("text", "always", "first", "never"):
             raise ValueError(f"prepend {prepend!r}, where there are 'text', 'always', 'first' and 'never'")
-        super().__init__(tokens, special_tokens, added, frame, late, _marked if prepend == "text" else str)
-        if unknown is not None and unknown not in self.index:
+        super().__init__(tokens, special_tokens, added, frame, late, outside, _marked if prepend == "text" else str)
+        if unknown is not None and unknown not in self.vocab:
             raise ValueError(f"the unknown token {unknown!r} is not among the {len(self)} tokens: add it to them")
         self.merges = list(merges)
-        self._merge = merges_of(self.merges, self.index)
+        self._merge = merges_of(self.merges, self.vocab)
         self.unknown, self.byte_fallback, self.fuse_unk, self.prepend = unknown, byte_fallback, fuse_unk, prepend
         self.split, self.ignore_merges = split, ignore_merges
         self.strip = prepend != "never" if strip is None else strip
-        self._unknown = None if unknown is None else self.index[unknown]
-        apart = _SPACE in self.index and not ignore_merges and not any(_INSIDE.search(a + b) for a, b in self.merges)
+        self._unknown = -1 if unknown is None else self.vocab[unknown]
+        apart = SPACE in self.vocab and not ignore_merges and not any(
+            _INSIDE.search(a + b) or unknown in (a, b) for a, b in self.merges)
         self._cut = _STARTS.findall if split else _WORDS.findall if apart else lambda text: [text]
         self._words = KeptIds(self._word_ids)
         self._characters = KeptIds(self._character_ids)
 
     def _json(self) -> dict[str, Any]:
-        prepend = {"type": "Prepend", "prepend": _SPACE}
-        spaces = {"type": "Replace", "pattern": {"String": " "}, "content": _SPACE}
-        marked = {"type": "Sequence", "normalizers": [prepend, spaces]} if self.prepend == "text" else None
-        decoders = [{"type": "Replace", "pattern": {"String": _SPACE}, "content": " "}, {"type": "ByteFallback"},
-                    {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]
+        marked = sequence("normalizers", PREPEND, SPACES) if self.prepend == "text" else None
         return {"normalizer": marked,
-                "pre_tokenizer": {"type": "Metaspace", "replacement": _SPACE, "split": self.split,
+                "pre_tokenizer": {"type": "Metaspace", "replacement": SPACE, "split": self.split,
                                   "prepend_scheme": "never" if marked else self.prepend},
-                "decoder": {"type": "Sequence", "decoders": decoders if self.strip else decoders[:-1]},
-                "model": bpe_model(self.index, self.merges, self.ignore_merges, self.unknown, self.fuse_unk,
+                "decoder": sequence("decoders", *UNMARK, *[STRIP] * self.strip),
+                "model": bpe_model(self.vocab, self.merges, self.ignore_merges, self.unknown, self.fuse_unk,
                                    self.byte_fallback)}
 
     def _ids(self, text: str, first: bool) -> list[int]:
-        text = text.replace(" ", _SPACE)
-        if (self.prepend == "always" or (self.prepend == "first" and first)) and not text.startswith(_SPACE):
-            text = _SPACE + text
+        text = text.replace(" ", SPACE)
+        if (self.prepend == "always" or (self.prepend == "first" and first)) and not text.startswith(SPACE):
+            text = SPACE + text
         return self._words.ids_of(self._cut(text))
 
     def _word_ids(self, word: str) -> list[int]:
-        if self.ignore_merges and word in self.index:
-            return [self.index[word]]
+        if self.ignore_merges and word in self.vocab:
+            return [self.vocab[word]]
         ids: list[int] = []
-        fused = [self._unknown] if self.fuse_unk else None
+        known = True
         for character in word:
             here = self._characters[character]
-            if here != fused or ids[-1:] != fused:
-                ids += here
+            if not here and (known or not self.fuse_unk):
+                ids.append(self._unknown)
+            known = bool(here)
+            ids += here
         return self._merge(ids)
 
     def _character_ids(self, character: str) -> list[int]:
-        if (id := self.index.get(character)) is not None:
+        """Of an unknown one: none."""
+        if (id := self.vocab.get(character)) is not None:
             return [id]
-        spelled = [self.index.get(f"<0x{byte:02X}>", -1) for byte in character.encode()]
+        spelled = [self.vocab.get(f"<0x{byte:02X}>", -1) for byte in character.encode()]
         if self.byte_fallback and min(spelled) >= 0:
             return spelled
-        if self._unknown is None:
+        if self.unknown is None:
             raise ValueError(f"{character!r} has no token, and there is no unknown token: take a tokeniser that has "
                              "one, or leave the character out")
-        return [self._unknown]
+        return []
 
     def _join(self, tokens: list[str]) -> str:
         text, run = [], bytearray()
         for token in [*tokens, ""]:
-            if byte := _BYTE.fullmatch(token):
+            if byte := BYTE.fullmatch(token):
                 run.append(int(byte[1], 16))
                 continue
             if run:
                 text.append(_decoded(bytes(run)))
                 run.clear()
-            text.append(token.replace(_SPACE, " "))
+            text.append(token.replace(SPACE, " "))
         return "".join(text).removeprefix(" " if self.strip else "")
 
 
 def _marked(text: str) -> str:
-    return _SPACE + text.replace(" ", _SPACE)
+    return SPACE + text.replace(" ", SPACE)
 
 
 def _decoded(run: bytes) -> str:

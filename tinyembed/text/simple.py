@@ -18,7 +18,7 @@ class _OfVocabulary(Tokenizer):
                  frame: tuple[Frame, Frame], late: Iterable[str], normalise: Callable[[str], str]) -> None:
         if special_tokens is None:
             special_tokens = [token for token in SPECIALS if token in vocabulary]
-        super().__init__(vocabulary.tokens, special_tokens, added, frame, late, normalise)
+        super().__init__(vocabulary.tokens, special_tokens, added, frame, late, normalise=normalise)
         self.vocabulary = vocabulary
 
     def _cut(self, text: str) -> list[str]:

@@ -27,24 +27,26 @@ Kind = TypeVar("Kind", bound="Tokenizer")
 class Tokenizer:
     """Text to ids and back; what all kinds have in common. A kind adds `_ids`, `_join` and, to be saved, `_json`.
 
-    tokens          the token of each id, in order
+    tokens          the token of each id, in order; "" for an id that has none
     special_tokens  tokens that are no text: <|endoftext|>, [SEP]. They and `added` are cut out of a text first
     added           further tokens that are cut out of a text, the longest first, but are text
     frame           what stands around one text, and around two, as (token, segment); "A" and "B" are the texts
     late            those tokens that are looked for after the text was normalised, not before
+    outside         those tokens, of the last ids, that are only cut out: a text's pieces are never made to them
     normalise       what is done to a text
 
-    Attributes: `tokens`; `index`, a dict from token to id; `special` and `added` (which holds both), likewise.
+    Attributes: `tokens`; `index`, a dict from token to id; `vocab` (without those outside), `special` and `added`
+    (which holds both), likewise.
     `len(...)` is the number of ids. Raises ValueError for a token that stands twice, or is needed and not there.
     """
 
     def __init__(self, tokens: Iterable[str], special_tokens: Iterable[str], added: Iterable[str] = (),
-                 frame: tuple[Frame, Frame] = PLAIN, late: Iterable[str] = (),
+                 frame: tuple[Frame, Frame] = PLAIN, late: Iterable[str] = (), outside: Iterable[str] = (),
                  normalise: Callable[[str], str] = str) -> None:
-        self.tokens, special, late = list(tokens), list(special_tokens), set(late)
-        self.index = {token: id for id, token in enumerate(self.tokens)}
-        if len(self.index) < len(self.tokens):
-            twice, id = next((t, i) for i, t in enumerate(self.tokens) if self.index[t] != i)
+        self.tokens, special, late, outside = list(tokens), list(special_tokens), set(late), set(outside)
+        self.index = {token: id for id, token in enumerate(self.tokens) if token}
+        if len(self.index) < len(self.tokens) - self.tokens.count(""):
+            twice, id = next((t, i) for i, t in enumerate(self.tokens) if t and self.index[t] != i)
             raise ValueError(f"token {twice!r} has two ids, {id} and {self.index[twice]}: tokens must be distinct")
         added = [*special, *added]
         for token in (*added, *(token for half in frame for token, _ in half if token not in ("A", "B"))):
@@ -52,9 +54,13 @@ class Tokenizer:
                 raise ValueError(f"special token {token!r} is not among the {len(self)} tokens: add it to them")
         self.special = {token: self.index[token] for token in special}
         self.added = {token: self.index[token] for token in added}
+        self.vocab = {token: id for token, id in self.index.items() if token not in outside}
         self.frame, self.late, self._normalise = frame, late, normalise
         self._early_ids = {token: id for token, id in self.added.items() if token not in late}
         self._late_ids = {normalise(token): id for token, id in self.added.items() if token in late}
+        if "" in self._late_ids or len(self._early_ids) + len(self._late_ids) < len(self.added):
+            raise ValueError("added tokens that are looked for after the text was normalised must differ then, too: "
+                             f"{short([token for token in self.added if token in late])}")
         self._early, self._late = _either(self._early_ids), _either(self._late_ids)
 
     # What a kind must say:
@@ -88,8 +94,8 @@ class Tokenizer:
     def encode_segments(self, text: str, pair: str | None = None, add_special_tokens: bool = True,
                         max_length: int | None = None) -> tuple[list[int], list[int]]:
         """(ids, segments): as `encode`, and for each id 0 where it belongs to the first text, 1 for the second."""
-        frame = (self.frame if add_special_tokens else PLAIN)[pair is not None]
         texts = {"A": self._text_ids(text), "B": [] if pair is None else self._text_ids(pair)}
+        frame = [part for part in self.frame[pair is not None] if add_special_tokens or part[0] in texts]
         if max_length is not None:
             room = max_length - sum(token not in texts for token, _ in frame)
             if room < 0:
@@ -113,7 +119,7 @@ class Tokenizer:
 
         skip_special_tokens   leave out the tokens in `special`
         """
-        tokens = look_up(ids, self.tokens, "the tokeniser")
+        tokens = [*filter(None, look_up(ids, self.tokens, "the tokeniser"))]
         return self._join([t for t in tokens if t not in self.special] if skip_special_tokens else tokens)
 
     @property

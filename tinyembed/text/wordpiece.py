@@ -29,7 +29,7 @@ class WordPiece(Tokenizer):
     unknown         the token of a word that can not be pieced together, or has more than max_input_chars_per_word
     prefix          what continues a word begins with
     frame           by default [CLS] A [SEP] and [CLS] A [SEP] B [SEP], if there are such tokens
-    added, late     see Tokenizer
+    added, late, outside   see Tokenizer
 
     Control characters go, white space and punctuation part words, punctuation marks are words. Of each word the longest
     beginning that is a token is taken, again and again. `load` reads a tokenizer.json, or a vocab.txt, which does not
@@ -45,7 +45,7 @@ class WordPiece(Tokenizer):
     def __init__(self, tokens: Iterable[str], special_tokens: Iterable[str] = (), lowercase: bool = True,
                  strip_accents: bool | None = None, handle_chinese_chars: bool = True, unknown: str = "[UNK]",
                  prefix: str = "##", max_input_chars_per_word: int = 100, frame: tuple[Frame, Frame] | None = None,
-                 added: Iterable[str] = (), late: Iterable[str] = ()) -> None:
+                 added: Iterable[str] = (), late: Iterable[str] = (), outside: Iterable[str] = ()) -> None:
         tokens = list(tokens)
         if unknown not in tokens:
             raise ValueError(f"the unknown token {unknown!r} is not among the {len(tokens)} tokens: add it to them")
@@ -58,7 +58,7 @@ class WordPiece(Tokenizer):
         self.unknown, self.prefix, self.max_input_chars_per_word = unknown, prefix, max_input_chars_per_word
         self._clean = _Table(self._cleaned)
         self._apart = _Table(lambda c: f" {c} " if _is_punctuation(c) else c)
-        super().__init__(tokens, special_tokens, added, frame, late, self._normal)
+        super().__init__(tokens, special_tokens, added, frame, late, outside, self._normal)
         self._words = KeptIds(self._word_ids)
 
     def _normal(self, text: str) -> str:
@@ -83,12 +83,12 @@ class WordPiece(Tokenizer):
         start = 0
         while start < len(word) <= self.max_input_chars_per_word:
             prefix = self.prefix if start else ""
-            ends = (end for end in range(len(word), start, -1) if prefix + word[start:end] in self.index)
+            ends = (end for end in range(len(word), start, -1) if prefix + word[start:end] in self.vocab)
             if not (end := next(ends, 0)):
                 break
-            ids.append(self.index[prefix + word[start:end]])
+            ids.append(self.vocab[prefix + word[start:end]])
             start = end
-        return ids if start == len(word) else [self.index[self.unknown]]
+        return ids if start == len(word) else [self.vocab[self.unknown]]
 
     def _join(self, tokens: list[str]) -> str:
         text = []
@@ -105,7 +105,7 @@ class WordPiece(Tokenizer):
                 "pre_tokenizer": {"type": "BertPreTokenizer"},
                 "decoder": {"type": "WordPiece", "prefix": self.prefix, "cleanup": True},
                 "model": {"type": "WordPiece", "unk_token": self.unknown, "continuing_subword_prefix": self.prefix,
-                          "max_input_chars_per_word": self.max_input_chars_per_word, "vocab": self.index}}
+                          "max_input_chars_per_word": self.max_input_chars_per_word, "vocab": self.vocab}}
 
 
 class _Table(dict[int, str]):
