@@ -15,8 +15,8 @@ def text(data, header=True, dtype=np.float32):
     assert data.endswith(b"\n")
     V = D = None
     if header:
-        first, _, data = data.partition(b"\n")
-        V, D = map(int, re.fullmatch(rb"(\d+) (\d+) ?\r?", first).groups())
+        first, _, data = data.removeprefix(b"\xef\xbb\xbf").partition(b"\n")
+        V, D = map(int, re.fullmatch(rb"[ \t]*(\d+)[ \t]+(\d+)[ \t]*\r?", first).groups())
     rows = [re.fullmatch(rb"([^ ]+)((?: [-+.eE0-9]+)+) ?\r?", line).groups() for line in data.split(b"\n")[:-1]]
     numbers = [[float(number) for number in row.split()] for _, row in rows]
     D = D or len(numbers[0])
@@ -32,7 +32,7 @@ def text(data, header=True, dtype=np.float32):
 def binary(data):
     """The same of word2vec's binary form."""
     first, _, data = data.partition(b"\n")
-    V, D = map(int, re.fullmatch(rb"(\d+) (\d+) ?\r?", first).groups())
+    V, D = map(int, re.fullmatch(rb"[ \t]*(\d+)[ \t]+(\d+)[ \t]*\r?", first).groups())
     words, vectors = [], []
     for _ in range(V):
         word, space, data = data.partition(b" ")

@@ -130,6 +130,8 @@ def test_numbers_are_rounded_as_python_and_numpy_do(tmp_path, number, dtype):
     (b"2 2 \na 1 2 \nb 3 4 \n", {}),  # word2vec's and fastText's line ends
     (b"2 2\r\na 1 2\r\nb 3 4 \r\n", {}),
     (b"2 2\na 1 2 \nb 3 4\n", {}),
+    (b"2\t2\na 1 2\nb 3 4\n", {}), (b"  2 \t 2\t\r\na 1 2\nb 3 4\n", {}), (b"\xef\xbb\xbf2 2\na 1 2\nb 3 4\n", {}),
+    (b"2\t2\na " + struct.pack("<2f", 1, 2) + b"b " + struct.pack("<2f", 3, 4), {"binary": True}),
     (b"a 1 2\nb 3 4\n", {"header": False}),
     (b"a 1 2\r\nb 3 4\r\n", {"header": False}),
     (b"2 2\na " + struct.pack("<2f", 1, 2) + b"b " + struct.pack("<2f", 3, 4), {"binary": True}),

@@ -4,8 +4,8 @@
 
 Offsets count from the end of the header; tensors lie end to end, C order, little-endian. Format and checks follow
 https://github.com/huggingface/safetensors (safetensors/src/tensor.rs). Refused beyond what is refused there: a key
-twice, a field it does not know, text before the {, more than 32 dimensions, and a header whose objects could take
-32 MB more memory than the file has bytes.
+twice, a field it does not know, text before the {, more than 32 dimensions, sides whose product without the zeros no
+array can have ([0, 2^40, 2^40]), and a header whose objects could take 32 MB more memory than the file has bytes.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def read_header(path: str, file: BinaryIO, size: int) -> tuple[dict[str, str], d
     """
     n = _length(path, file.read(8), size)
     header = _parsed(path, file.read(n), size)
-    metadata = header.pop(META, {})
+    metadata = header.pop(META, None)
+    metadata = {} if metadata is None else metadata  # null is as none there
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
         raise FormatError(path, META, f"{short(metadata)} where an object of strings stands")
     places = sorted(((name, _place(path, name, entry, 8 + n)) for name, entry in header.items()),

@@ -4,7 +4,9 @@ r"""Word vectors in the format of the word2vec tool, text or binary, and GloVe's
     binary   "V D\n", then V records: the word, a space, D float32, little-endian; the tool ends each with "\n"
 
 Only byte 0x20 parts words from numbers: a word may hold any other blank, such as the no-break space U+00A0. The tool
-and fastText (.vec) put a space at the end of each line, which is passed over, as is "\r". Neither form has counts.
+and fastText (.vec) put a space at the end of each line, which is passed over, as is "\r", and as are more blanks and
+tabs in the header, and a byte order mark before it in a text. The last line must end, too, which gensim does not ask:
+else digits may be missing. Neither form has counts.
 
 Source: https://code.google.com/archive/p/word2vec (word2vec.c, distance.c).
 """
@@ -29,7 +31,8 @@ from .untrusted import check_errors
 from .word_rows import Rows, checked, collect, refuse_first, rounded, shortest
 from .writing import atomic_write
 
-_HEADER = re.compile(rb"([0-9]{1,15}) ([0-9]{1,15}) ?\r?\n")
+_BOM = b"\xef\xbb\xbf"
+_HEADER = re.compile(rb"[ \t]*([0-9]{1,15})[ \t]+([0-9]{1,15})[ \t]*\r?\n")
 _NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _WIDEST = 1 << 15  # numbers of a row
 _LONGEST = 1 << 20  # bytes of a row: so many numbers, of 32 characters each
@@ -85,7 +88,7 @@ def read_word2vec(path: Path, *, binary: bool = False, header: bool = True, limi
 def _header(source: Source, binary: bool, limit: int | None) -> tuple[int, int]:
     """V and D, held against the bytes that follow."""
     line, where = source.line(), "offset 0" if binary else "line 1"
-    if not (match := _HEADER.fullmatch(line)):
+    if not (match := _HEADER.fullmatch(line if binary else line.removeprefix(_BOM))):
         raise FormatError(source.path, where, f"{short(line)} is no header, which is two whole numbers, of words and "
                           "of numbers for each; a file without one, such as GloVe's, is read with header=False")
     V, D = map(int, match.groups())
