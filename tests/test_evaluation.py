@@ -133,6 +133,31 @@ def test_files_of_questions(tmp_path):
         evaluate_word_pairs(WV, [("a", "b", 1.0)])
 
 
+FOUR, PAIR = ("man", "king", "woman", "queen"), ("man", "king", 1.0)
+
+
+@pytest.mark.parametrize("bad", ["man king woman queen", FOUR[:3], (*FOUR, "man"), (b"man", *FOUR[1:]), None, 5, [FOUR],
+                                 (None, *FOUR[1:]), {}])
+def test_a_question_in_memory_is_checked_as_one_in_a_file(bad):
+    """A line as one string, say, was asked letter by letter, and nothing was known of it."""
+    with pytest.raises(ValueError, match=r"analogies\['x'\]\[1\] is .*, where four words stand"):
+        evaluate_word_analogies(WV, {"x": [FOUR, bad]})
+    assert evaluate_word_analogies(WV, {"x": [FOUR, np.array(FOUR)]})[0] == 1.0
+    for questions in ({"x": "man king woman queen"}, {"x": None}, [FOUR], None):
+        with pytest.raises(TypeError, match="analogies"):
+            evaluate_word_analogies(WV, questions)
+
+
+@pytest.mark.parametrize("bad", ["man king 1", PAIR[:2], (*PAIR, 1), (b"man", *PAIR[1:]), ("man", "king", "x"), None,
+                                 ("man", "king", np.nan), ("man", "king", None), [PAIR], ("man", None, 1.0)])
+def test_a_pair_in_memory_is_checked_as_one_in_a_file(bad):
+    with pytest.raises(ValueError, match=r"pairs\[1\] is .*, where two words and a number stand"):
+        evaluate_word_pairs(WV, [PAIR, bad])
+    for pairs in (None, {"man": "king"}, 5):
+        with pytest.raises(TypeError, match="pairs is"):
+            evaluate_word_pairs(WV, pairs)
+
+
 def test_many_questions_at_once_and_one_at_a_time():
     rng = np.random.default_rng(0)
     wv = KeyedVectors(keys=[f"w{i}" for i in range(40)], vectors=rng.normal(size=(40, 3)))

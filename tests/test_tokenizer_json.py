@@ -2,7 +2,7 @@
 
 Each field of files like the published ones is removed, replaced by values of other types and by near ones, and joined
 by an unknown one; each part of the chain is replaced by others of the format. By default some of these forgeries are
-tried, with --hypothesis-profile=thorough all 40,000.
+tried, with --hypothesis-profile=thorough all 30,000.
 """
 
 import copy

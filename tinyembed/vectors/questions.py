@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..core import blocks, warn
-from ..files import Source
+from ..files import Source, short
 from .correlation import Correlation, pearson, spearman
 from .search import nearest
 
@@ -34,7 +35,8 @@ def evaluate_word_analogies(wv: Any, analogies: Questions, restrict_vocab: int |
 
     Returns (accuracy, sections), gensim's: each section is {"section": name, "correct": [(a, b, c, d), …],
     "incorrect": […]}, the last one is the sum, "Total accuracy". Accuracy is 0 where no question could be asked.
-    Raises ValueError for a question before the first section, and where there are none at all.
+    Raises ValueError for a question before the first section, for one in a dict that is no four words, and where there
+    are none at all.
 
     >>> from tinyembed.vectors import KeyedVectors
     >>> wv = KeyedVectors(keys=["king", "queen", "man", "woman"],
@@ -90,7 +92,7 @@ def evaluate_word_pairs(wv: Any, pairs: Pairs, delimiter: str = "\t", encoding: 
     The other arguments are those of `evaluate_word_analogies`; with dummy4unknown unknown pairs have similarity 0.
 
     Returns gensim's (Pearson's correlation, Spearman's, per cent of pairs with unknown words); a correlation is
-    (statistic, pvalue). Raises ValueError if no pair is known.
+    (statistic, pvalue). Raises ValueError if no pair is known, and for one in a list that is no pair and number.
 
     >>> from tinyembed.vectors import KeyedVectors
     >>> wv = KeyedVectors(keys=["cat", "lion", "car"], vectors=[[2, 1], [1, 1], [-1, 2]])
@@ -127,8 +129,11 @@ def _questions(analogies: Questions) -> Iterator[tuple[str, Words | None]]:
     if isinstance(analogies, Mapping):
         for section, questions in analogies.items():
             yield section, None
-            yield from ((section, question) for question in questions)
+            for a, b, c, d in _rows(questions, f"analogies[{section!r}]", "four words", 4):
+                yield section, (str(a), str(b), str(c), str(d))
         return
+    if not isinstance(analogies, (str, os.PathLike)):
+        raise TypeError(f"analogies are a file, or a dict from names to lists of questions, not {short(analogies)}")
     name: str | None = None
     strange = PassedOver(analogies)
     with Source(analogies) as source:
@@ -148,7 +153,8 @@ def _questions(analogies: Questions) -> Iterator[tuple[str, Words | None]]:
 
 def _pairs(pairs: Pairs, delimiter: str, encoding: str) -> Iterator[tuple[str, str, float]]:
     if not isinstance(pairs, (str, os.PathLike)):
-        yield from pairs
+        for a, b, score in _rows(pairs, "pairs", "two words and a number", 2):
+            yield str(a), str(b), float(score)
         return
     strange = PassedOver(pairs)
     with Source(pairs) as source:
@@ -157,10 +163,29 @@ def _pairs(pairs: Pairs, delimiter: str, encoding: str) -> Iterator[tuple[str, s
                 continue
             try:
                 a, b, score = line.decode(encoding).split(delimiter)
-                yield a, b, float(score)
+                if not math.isfinite(value := float(score)):
+                    raise ValueError
             except ValueError:
                 strange.add(number, line)
+            else:
+                yield a, b, value
     strange.warn()
+
+
+def _rows(rows: Any, what: str, form: str, words: int) -> Iterator[Any]:
+    """Each of some rows of words, and behind two a number; ValueError, with its place, for what is none."""
+    if not isinstance(rows, Iterable) or isinstance(rows, (str, bytes, Mapping)):
+        raise TypeError(f"{what} is {short(rows)}, where a list of rows stands, each of {form}")
+    for i, row in enumerate(rows):
+        try:
+            *names, score = row if words == 2 else (*row, 0.0)
+            fits = len(names) == words and all(isinstance(name, (str, int, np.integer)) for name in names)
+            fits = fits and not isinstance(row, (str, bytes)) and math.isfinite(score)
+        except (TypeError, ValueError):
+            fits = False
+        if not fits:
+            raise ValueError(f"{what}[{i}] is {short(row)}, where {form} stand")
+        yield row
 
 
 class PassedOver:
