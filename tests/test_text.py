@@ -160,6 +160,7 @@ def test_encode_refuses_a_string_and_without_unk_an_unknown_token():
     [
         ({"documents_of_tokens": ["a text"]}, TypeError, "document 0 is a string"),
         ({"documents_of_tokens": [["a"], [1]]}, TypeError, "is not a string but int"),
+        ({"documents_of_tokens": [["a"], None]}, TypeError, "NoneType"),
         ({"documents_of_tokens": [["\ud800"]]}, ValueError, "lone surrogate"),
         ({"documents_of_tokens": [], "max_size": 1}, ValueError, "max_size 1"),
         ({"documents_of_tokens": [], "min_count": 0}, ValueError, "min_count"),
@@ -225,6 +226,20 @@ def test_a_large_file_is_refused_in_little_memory(tmp_path, last):
     finally:
         tracemalloc.stop()
     assert peak < path.stat().st_size + (1 << 20)
+
+
+@pytest.mark.parametrize("damage", [
+    lambda v: v.tokens.append("c"), lambda v: v.tokens.__setitem__(0, "b"), lambda v: v.tokens.__setitem__(0, 3),
+    lambda v: v.tokens.__setitem__(0, "a" * 300_000), lambda v: v.counts.__setitem__(0, -1),
+    lambda v: setattr(v, "counts", np.array([1])), lambda v: setattr(v, "counts", np.array([1.5, 2]))])
+def test_what_could_not_be_read_is_not_saved(tmp_path, damage):
+    """It took the place of a file that could."""
+    v = Vocabulary(["a", "b"], [2, 1])
+    v.save(tmp_path / "v")
+    damage(v)
+    with pytest.raises((ValueError, TypeError)):
+        v.save(tmp_path / "v")
+    assert Vocabulary.load(tmp_path / "v").tokens == ["a", "b"] and len(os.listdir(tmp_path)) == 1
 
 
 def test_counts_are_checked():

@@ -133,7 +133,7 @@ class Vocabulary:
             if isinstance(document, str):
                 raise TypeError(f"document {position} is a string, so its characters would be the tokens: give a list "
                                 "of tokens for each document, for instance words_and_punctuation(text)")
-            seen.update(document)
+            seen.update(iter(document))  # of a dict its keys; None is none
         _checked_tokens(seen)
         counts = {token: seen.pop(token, 0) for token in specials}
         frequent = [(token, count) for token, count in seen.items() if count >= min_count]
@@ -178,7 +178,9 @@ class Vocabulary:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the vocabulary to a file of JSON lines in UTF-8: how many tokens there are, then each with its count.
 
-        path: the file to write; it holds the old bytes or the new ones, never a part. Raises OSError.
+        path: the file to write; it holds the old bytes or the new ones, never a part. Raises OSError; ValueError or
+        TypeError for tokens and counts that were changed and do not go together any more, and for a token of
+        2^18 bytes.
 
         >>> import pathlib, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -191,9 +193,16 @@ class Vocabulary:
         <BLANKLINE>
         ['<unk>', 'naïve']
         """
-        entries = ({"format": FORMAT, "tokens": len(self)}, *zip(self.tokens, self.counts.tolist()))
-        lines = (json.dumps(entry, ensure_ascii=False).encode() + b"\n" for entry in entries)
-        atomic_write(path, lambda file: file.writelines(lines))
+        new = Vocabulary(self.tokens, self.counts)
+
+        def lines() -> Iterator[bytes]:
+            for entry in ({"format": FORMAT, "tokens": len(new)}, *zip(new.tokens, new.counts.tolist())):
+                line = json.dumps(entry, ensure_ascii=False).encode() + b"\n"
+                if len(line) > LONGEST:
+                    raise ValueError(f"{short(entry)} takes a line of {len(line):,} bytes, and {LONGEST:,} are read")
+                yield line
+
+        atomic_write(path, lambda file: file.writelines(lines()))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Vocabulary:

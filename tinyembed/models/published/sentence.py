@@ -201,7 +201,7 @@ def write_sentence_encoder(folder: str | os.PathLike[str], encoder: Any) -> None
         raise ValueError("a StaticEmbedding of sentence-transformers is the mean of the rows of all tokens: it has a "
                          "row for each, no padding_idx, no max_length, and puts nothing around a text")
     modules = [*(["Transformer", "Pooling"] if isinstance(body, BERT) else ["StaticEmbedding"]),
-               *["Dense"] * len(encoder.head), *["Normalize"] * encoder.normalize]
+               *["Dense"] * len(encoder.head), *["Normalize"] * bool(encoder.normalize)]
     paths = [f"{i}_{kind}" if i else "" for i, kind in enumerate(modules)]
     for path in paths:
         os.makedirs(folder / path, exist_ok=True)
@@ -223,7 +223,8 @@ def write_sentence_encoder(folder: str | os.PathLike[str], encoder: Any) -> None
 
 
 def _transformer_files(encoder: Any) -> dict[str, Data]:
-    longest, modes, index = encoder.max_length, encoder.pooling.modes, encoder.tokenizer.index
+    longest = encoder.max_length and int(encoder.max_length)
+    modes, index = encoder.pooling.modes, encoder.tokenizer.index
     flags = {flag: mode in modes for mode, (flag, _) in POOLING.items()}
     width = encoder.body.config.hidden_size
     return {
