@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..core import Array, Tensor
-from ..ops import concatenate, matmul, max, where
+from ..ops import concatenate, floats, matmul, max, where
 from .module import Module
 
 MODES = ("cls", "max", "mean", "mean_sqrt_len", "weighted_mean", "last")
@@ -41,7 +41,7 @@ class Pooling(Module):
 
     def forward(self, x: Any, mask: Any = None) -> Tensor:
         x = x if isinstance(x, Tensor) else Tensor(x)
-        x = x if x.dtype.kind == "f" else Tensor(x.data.astype(np.float32))
+        x = x if x.dtype.kind == "f" else Tensor(floats(x.data))
         mask = np.ones(x.shape[:2], bool) if mask is None else np.asarray(mask, bool)
         if x.ndim != 3 or mask.shape != x.shape[:2]:
             raise ValueError(f"pooling takes x (B, T, D) and mask (B, T), not {x.shape} and {mask.shape}")

@@ -47,6 +47,7 @@ from .elementwise import (
     tanh,
     where,
 )
+from .floats import floats
 from .gelu import gelu
 from .halves import complex_multiply
 from .linalg import einsum, linear, matmul, vecdot
@@ -95,9 +96,9 @@ __all__ = [
     "check_mode", "check_pairs", "clip", "complex_multiply", "concatenate", "contrastive_loss", "conv1d", "conv2d",
     "cos", "cosent_loss", "cosine_embedding_loss", "cosine_loss", "cosine_similarity", "cross_entropy", "cumsum",
     "divide", "dropout", "einsum", "embedding", "embedding_bag", "exp", "expand_dims", "expm1", "flatten", "flip",
-    "frequencies", "gelu", "getitem", "gru", "in_batch_softmax", "l2_normalise", "layer_norm", "linear", "log",
-    "log1p", "log_sigmoid", "log_softmax", "logsumexp", "lstm", "margin_ranking_loss", "matmul", "matryoshka", "max",
-    "max_pool2d", "maximum", "mean", "min", "minimum", "mse", "multiply", "negative", "negative_sampling",
+    "floats", "frequencies", "gelu", "getitem", "gru", "in_batch_softmax", "l2_normalise", "layer_norm", "linear",
+    "log", "log1p", "log_sigmoid", "log_softmax", "logsumexp", "lstm", "margin_ranking_loss", "matmul", "matryoshka",
+    "max", "max_pool2d", "maximum", "mean", "min", "minimum", "mse", "multiply", "negative", "negative_sampling",
     "neighbourhood_kl", "norm", "pad", "pair", "pair_features", "power", "prod", "project_rows", "ragged", "relu",
     "reshape", "rms_norm", "rotate", "sampled_softmax", "sigmoid", "sign", "silu", "sin", "softmax", "softplus",
     "split", "sqrt", "squeeze", "stack", "std", "subtract", "sum", "swapaxes", "take_along_axis", "tanh", "transpose",
