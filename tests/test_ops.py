@@ -567,13 +567,14 @@ def test_constants_may_come_by_name_or_by_position():
 @every_op
 def test_any_number_of_arguments_may_come_by_name(name):
     """The vjp answers for those that came by position, and for arrays; it may say None for the others."""
-    names = list(inspect.signature(FORWARDS[CASES[name].op]).parameters)
+    parameters = inspect.signature(FORWARDS[CASES[name].op]).parameters
+    names = [key for key, p in parameters.items() if p.kind == p.POSITIONAL_OR_KEYWORD]
     for seed in range(2):
         args, options = CASES[name].sample(seed, sides=(2, 1, 3))
         y, xs = forward(name, args, options)
         [g] = directions([y.data], seed)
         expected = gradients(name, args, options, g)
-        for k in range(1, len(args)):
+        for k in range(1, len(args) if len(args) <= len(names) else 1):
             xs = [te.Tensor(x, requires_grad=True) for x in leaves(args)]
             given = put(args, xs)
             z = op(name)(*given[:k], **dict(zip(names[k:], given[k:])), **options)
