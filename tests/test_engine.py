@@ -273,6 +273,8 @@ def test_a_table_may_be_stepped_by_hand():
     W[[1, 1]].sum().backward()
     expected = [[1, 1], [0.5, 0.5], [1, 1]]
     assert (W - 0.25 * W.grad).data.tolist() == (W.data - 0.25 * W.grad).tolist() == expected
+    assert (W.grad + W).data.tolist() == (W + W.grad).data.tolist() == [[1, 1], [3, 3], [1, 1]]
+    assert (W.grad - W).data.tolist() == [[-1, -1], [1, 1], [-1, -1]]
     assert (W.grad * W).data.tolist() == (W * W.grad).data.tolist() == [[0, 0], [2, 2], [0, 0]]
     assert Tensor(W.grad).data.tolist() == ops.abs(W.grad).data.tolist() == [[0, 0], [2, 2], [0, 0]]
     with no_grad():
@@ -887,7 +889,8 @@ def lost(x):
             lambda: np.asarray(y), lambda: np.array([y, y]), lambda: np.asarray(x), lambda: np.array([x, x]),
             lambda: np.linalg.inv(y), lambda: np.dot(x, x), lambda: np.floor(x), lambda: np.add.reduce(x),
             lambda: np.add(np.ones(2), x, out=np.ones(2)), lambda: np.exp(x, where=[True, False]), lambda: np.median(x),
-            lambda: np.hstack([np.ones(2), x]), lambda: np.tile(x, 2),
+            lambda: np.hstack([np.ones(2), x]), lambda: np.tile(x, 2), lambda: np.full_like(np.ones(2), x),
+            lambda: np.full_like(x, y), lambda: np.full_like(x, fill_value=y),
             lambda: np.sum(x, dtype=np.float64), lambda: np.sum(x, 0, np.float64), lambda: np.outer(x, x)]
 
 
@@ -899,6 +902,7 @@ def test_numpy_does_not_lose_a_gradient_silently():
     with no_grad():
         assert Tensor([x, x]).shape == (2, 2) and np.linalg.norm(x) == 5 and np.asarray(x * 1.0).tolist() == [3, 4]
     assert np.linalg.norm(x.detach()) == 5 and np.allclose(x, [3, 4]) and np.shape(x) == (2,) and np.argmax(x) == 1
+    assert np.full_like(x, 7).tolist() == [7, 7]
 
 
 @pytest.mark.parametrize("recording", [True, False])

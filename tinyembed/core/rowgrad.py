@@ -61,6 +61,8 @@ class RowGrad:
             return RowGrad(self.shape, np.concatenate([self.ids, other.ids]), np.concatenate([self.rows, other.rows]))
         if isinstance(other, int) and other == 0:
             return self * 1  # where `sum` begins
+        if hasattr(other, "requires_grad"):
+            return NotImplemented
         if not isinstance(other, np.ndarray) or other.shape != self.shape:
             raise ValueError(f"a RowGrad of shape {self.shape} adds to a RowGrad or an array of that shape, "
                              f"not to {getattr(other, 'shape', other)!r}")

@@ -22,6 +22,7 @@ LOOKS = {"all", "allclose", "any", "argmax", "argmin", "argsort", "array_equal",
          "isclose", "isfinite", "isinf", "isnan", "less", "less_equal", "logical_and", "logical_not", "logical_or",
          "may_share_memory", "ndim", "nonzero", "not_equal", "ones_like", "result_type", "shape", "shares_memory",
          "signbit", "size", "zeros_like"}
+FILLS = {("full_like", 1), ("full_like", "fill_value")}  # but this argument's values are in what they give
 
 
 @method
@@ -51,7 +52,9 @@ def _with_arrays(function: Any, args: Any, options: Any, name: str = "") -> Any:
     """NumPy's own function, of arrays in the place of tensors; TypeError if one of them wants a gradient."""
     name = name or function.__name__
 
-    def array(x: Any) -> Array | Any:
-        return type(x)(map(array, x)) if type(x) in (list, tuple) else bare(x, f"np.{name}", name in LOOKS)
+    def array(key: Any, x: Any) -> Array | Any:
+        if type(x) in (list, tuple):
+            return type(x)(array(key, i) for i in x)
+        return bare(x, f"np.{name}", name in LOOKS and (name, key) not in FILLS)
 
-    return function(*map(array, args), **{key: array(x) for key, x in options.items()})
+    return function(*(array(i, x) for i, x in enumerate(args)), **{key: array(key, x) for key, x in options.items()})
