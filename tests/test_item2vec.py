@@ -135,7 +135,7 @@ def test_items_that_are_had_together_are_near_each_other():
             assert row[key] == pytest.approx(similarity, abs=1e-5)
     assert not scores[2].any()  # who has nothing
     assert not ItemMean([[1, 0], [0, 0]], [[0, 0]]).scores([0])[0, 1]  # an item without a vector
-    with pytest.raises(ValueError, match=r"a row for each item of the pairs, not \(2, 2\)"):
+    with pytest.raises(IndexError, match=r"id 2 .* is outside the items: 2 rows"):
         ItemMean([[1, 0], [0, 0]], [[0, 2]])
 
 
