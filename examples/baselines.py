@@ -7,15 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tinyembed.text import Vocabulary
+from tinyembed.text import Vocabulary, spaced
 
-CHARACTER = r"\u3040-\u30ff\u3400-\u9fff"  # kana and Chinese: no space parts words, so each is taken for one
-WORD, HUMP = re.compile(rf"[{CHARACTER}]|[^\W_{CHARACTER}]+"), re.compile(r"(?<=[a-z])(?=[A-Z])")
+WORD, HUMP = re.compile(r"[^\W_]+"), re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def words(text: str) -> list[str]:
-    """The words of a text in lower case, of names too: check_output, ArgumentParser."""
-    return WORD.findall(HUMP.sub(" ", text).lower())
+    """The words of a text in lower case, of names too (check_output, ArgumentParser); Chinese characters one by one."""
+    return WORD.findall(HUMP.sub(" ", spaced(text)).lower())
 
 
 def plain(text: str) -> str:

@@ -20,7 +20,7 @@ from shared import parser
 
 from tinyembed.data import python_docstrings
 from tinyembed.models import Doc2Vec, TaggedDocument
-from tinyembed.text import simple_preprocess
+from tinyembed.text import words_of
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -47,7 +47,7 @@ def main() -> None:
             (f"paragraph {i}", part) for i, part in enumerate(Path(o.text).read_text("utf-8").split("\n\n"), 1)]
         texts = dict(named)
         documents = [TaggedDocument(words, [name]) for name, text in texts.items()
-                     if len(words := simple_preprocess(text)) >= o.min_words]
+                     if len(words := words_of(text)) >= o.min_words]
         if len(documents) < 2:
             cli.error(f"{len(documents)} documents have {o.min_words} words or more; it takes two")
         model = Doc2Vec(documents, vector_size=o.dim, epochs=o.epochs, dm=o.dm, dbow_words=1 - o.dm, min_count=2,
@@ -73,7 +73,7 @@ def main() -> None:
 
     for query in o.query or ["read a configuration file with sections", "wait until a thread has finished its work",
                              "parse a date from a string", "remove a directory and all files in it"]:
-        words = simple_preprocess(query)
+        words = words_of(query)
         print(f'"{query}"')
         for tag, score in model.dv.most_similar([model.infer_vector(words)], topn=4):
             print(f"  {score:.2f}  {tag:<50.50} {' '.join(texts[str(tag)].split())[:60]}")

@@ -39,12 +39,11 @@ import tinyembed as te
 from tinyembed import nn
 from tinyembed.data import Batches, letters, python_docs, python_docstrings
 from tinyembed.models import CNN, Encoder, SentenceEncoder, StaticEmbedding, Word2Vec
-from tinyembed.text import Vocabulary, WordTokenizer, simple_preprocess
+from tinyembed.text import Vocabulary, WordTokenizer, simple_preprocess, spaced
 
 WAYS = ("frozen", "fine-tuned", "from scratch")
 RATE, BATCH = 0.03, 32  # the learning rate of the classifier
 ASKED, KNOWN, SIDE = "ABCDEFGHIJKLM", "NOPQRSTUVWXYZ23456789", 24  # letters; without 0 and 1, which look like O and I
-UNSPACED = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")  # a character of a script without spaces
 Labelled = list[tuple[str, str]]  # (label, text)
 
 
@@ -65,7 +64,7 @@ class Task(NamedTuple):
 
 def words_of(text: str) -> list[str]:
     """The words of a text in lower case; where nothing parts words, its characters."""
-    return simple_preprocess(UNSPACED.sub(r" \g<0> ", text), min_len=1, max_len=40)
+    return simple_preprocess(spaced(text), min_len=1, max_len=40)
 
 
 def docstrings(classes: int) -> tuple[Labelled, list[str]]:

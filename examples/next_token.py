@@ -22,7 +22,7 @@ from shared import new_file, parser, picture
 import tinyembed as te
 from tinyembed import nn, ops
 from tinyembed.data import NextTokenBatches, python_docs, split_documents
-from tinyembed.text import Vocabulary, detokenise, words_and_punctuation
+from tinyembed.text import Vocabulary, detokenise, is_unspaced, words_and_punctuation
 from tinyembed.train import evaluate, fit
 
 
@@ -113,7 +113,8 @@ def draw(figure: Any, history: te.train.History, table: np.ndarray, vocabulary: 
     left.axhline(math.log(bigram), color="C1", linestyle=":", label="the same tokens, bigram")
     left.set(xlabel="step", ylabel="loss (nats a token)", title="Next-token loss")
     left.legend()
-    words = [i for i, token in enumerate(vocabulary.tokens) if token.isalpha() and len(token) > 2][:700]
+    words = [i for i, token in enumerate(vocabulary.tokens)
+             if token.isalpha() and (len(token) > 2 or is_unspaced(token))][:700]
     rows = table[words] / np.linalg.norm(table[words], axis=1, keepdims=True)
     te.vectors.draw(te.vectors.pca(rows), [vocabulary.tokens[i] for i in words], axes=right,
                     title="Rows of frequent words, by direction", xlabel="first principal component",

@@ -27,7 +27,7 @@ ROOMS = {
              "shape_caption", "shape_combinations", "similar_pairs", "split_documents", "split_triples"],
     "text": ["ByteLevelBPE", "CharacterTokenizer", "LineSentences", "SentencePieceBPE", "Tokenizer", "Vocabulary",
              "WordPiece", "WordTokenizer", "detokenise", "keep_probabilities", "load_tokenizer", "noise_distribution",
-             "pad", "simple_preprocess", "words_and_punctuation"],
+             "pad", "simple_preprocess", "spaced", "words_and_punctuation", "words_of"],
     "models": ["BERT", "BPR", "CLIP", "CNN", "GPT", "LINE", "VGG", "BERTConfig", "Bigram", "CLIPText",
                "CLIPTextConfig", "CharacterCNN", "ComplEx", "DeepWalk", "DistMult", "Doc2Vec", "EfficientNet",
                "EfficientNetConfig", "FastText", "GPTConfig", "GloVe", "ItemToVec", "LSTMModel", "LanguageModel",

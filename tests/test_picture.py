@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tinyembed.vectors import draw
+from tinyembed.vectors.picture import fonts_for
 
 rng = np.random.default_rng(0)
 POINTS, WORDS = rng.normal(size=(80, 2)), [f"word{i}" for i in range(80)]
@@ -76,3 +77,16 @@ def test_without_matplotlib_it_says_what_to_do(monkeypatch):
 def test_what_does_not_go_together_is_refused(points, labels, options, reason):
     with pytest.raises(ValueError, match=reason):
         draw(points, labels, "never.png", **options)
+
+
+def test_a_character_that_the_usual_font_lacks_is_drawn_with_an_installed_one_or_said_to_be_missing(monkeypatch):
+    manager = pytest.importorskip("matplotlib.font_manager")
+    has, lacks = (manager.findfont(name) for name in ("DejaVu Sans Mono", "STIXSizeOneSym"))
+    monkeypatch.setattr(manager, "findSystemFonts", lambda: [lacks, "no font", has])
+    import matplotlib
+
+    with matplotlib.rc_context({"font.family": ["STIXSizeOneSym"]}):
+        assert fonts_for("") == ["STIXSizeOneSym"]
+        assert fonts_for("aλ") == ["STIXSizeOneSym", "DejaVu Sans Mono"]
+        with pytest.warns(UserWarning, match="no installed font has 学数, .*Noto Sans CJK"):
+            assert fonts_for("a数学") == ["STIXSizeOneSym", "DejaVu Sans Mono"]

@@ -11,7 +11,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tinyembed.files import FormatError
-from tinyembed.text import LineSentences, keep_probabilities, noise_distribution, preprocess, simple_preprocess
+from tinyembed.text import (
+    LineSentences,
+    keep_probabilities,
+    noise_distribution,
+    preprocess,
+    simple_preprocess,
+    spaced,
+    words_of,
+)
 
 texts = st.text(st.characters() | st.sampled_from("_0a É e\u0301ßİ½٣१"), max_size=60)
 
@@ -155,3 +163,12 @@ def test_counts_and_settings_that_are_none(function, args):
 
 def test_words_that_are_never_there():
     assert keep_probabilities([0, 5], 0.5).tolist()[0] == 1 and keep_probabilities([], 0.1).shape == (0,)
+
+
+@given(texts | st.text("ab_é 数学のไ。1", max_size=30))
+def test_words_are_gensims_and_the_characters_where_nothing_parts_words(text):
+    apart = spaced(text)
+    assert "".join(apart.split()) == "".join(text.split()) and spaced(apart).split() == apart.split()
+    alone = [word for word in simple_preprocess(apart, min_len=1) if spaced(word) != word]
+    assert [word for word in words_of(text) if spaced(word) != word] == alone and all(len(word) == 1 for word in alone)
+    assert [word for word in words_of(text) if spaced(word) == word] == simple_preprocess(apart)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import FormatError, read_file
-from ..text import simple_preprocess
+from ..text import words_of
 
 LONGEST = 1 << 22  # bytes of a module: five times the library's longest
 Roots = Iterable[str | os.PathLike[str]] | None
@@ -71,7 +71,7 @@ def python_docstrings(roots: Roots = None) -> list[tuple[str, str]]:
 
 
 def paragraphs(path: str | os.PathLike[str] | None = None) -> list[list[str]]:
-    """The paragraphs of a text as lists of words (`text.simple_preprocess`): of the file at path, in UTF-8, or of
+    """The paragraphs of a text as lists of words (`text.words_of`): of the file at path, in UTF-8, or of
     `python_docs()` if that is None. Blank lines part paragraphs; those of less than two words are left out.
 
     Raises OSError and FormatError for files that cannot be read, ValueError for a text without paragraphs.
@@ -84,7 +84,7 @@ def paragraphs(path: str | os.PathLike[str] | None = None) -> list[list[str]]:
     [['the', 'cat', 'purrs'], ['the', 'dog', 'does', 'not']]
     """
     texts = python_docs() if path is None else [_text(path)]
-    found = [words for text in texts for part in _BLANK_LINES.split(text) if len(words := simple_preprocess(part)) > 1]
+    found = [words for text in texts for part in _BLANK_LINES.split(text) if len(words := words_of(part)) > 1]
     if not found:
         raise ValueError(f"{path}: there is no paragraph of two words or more")
     return found

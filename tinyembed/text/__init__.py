@@ -2,14 +2,15 @@
 
 from .bpe import ByteLevelBPE
 from .load import load_tokenizer
-from .preprocess import LineSentences, simple_preprocess
+from .preprocess import LineSentences, simple_preprocess, words_of
 from .sampling import keep_probabilities, noise_distribution
 from .sentencepiece import SentencePieceBPE
 from .simple import CharacterTokenizer, WordTokenizer
 from .tokenizer import PLAIN, Tokenizer, pad
-from .vocabulary import Vocabulary, detokenise, words_and_punctuation
+from .vocabulary import Vocabulary, detokenise, is_unspaced, spaced, words_and_punctuation
 from .wordpiece import WordPiece
 
 __all__ = ["PLAIN", "ByteLevelBPE", "CharacterTokenizer", "LineSentences", "SentencePieceBPE", "Tokenizer",
-           "Vocabulary", "WordPiece", "WordTokenizer", "detokenise", "keep_probabilities", "load_tokenizer",
-           "noise_distribution", "pad", "simple_preprocess", "words_and_punctuation"]
+           "Vocabulary", "WordPiece", "WordTokenizer", "detokenise", "is_unspaced", "keep_probabilities",
+           "load_tokenizer", "noise_distribution", "pad", "simple_preprocess", "spaced", "words_and_punctuation",
+           "words_of"]

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterator
 
 from ..files import FormatError, Source
+from .vocabulary import is_unspaced, spaced
 
 _LETTERS = re.compile(r"[^\W\d]+")
 _PIECE = 1 << 20  # bytes of a line that are looked at together
@@ -32,8 +33,18 @@ def simple_preprocess(doc: str | bytes, deacc: bool = False, min_len: int = 2, m
     return [word for word in _LETTERS.findall(text) if min_len <= len(word) <= max_len and word[0] != "_"]
 
 
+def words_of(text: str) -> list[str]:
+    """`simple_preprocess`; but where no spaces part the words, each character is one.
+
+    >>> words_of("I like 数学 a lot.")
+    ['like', '数', '学', 'lot']
+    """
+    return [word for word in simple_preprocess(spaced(text), min_len=1) if len(word) > 1 or is_unspaced(word)]
+
+
 class LineSentences:
     """The lines of a file as lists of words, read anew in each pass: for a corpus that memory does not hold.
+    A text without spaces goes through `spaced` or a word segmenter first.
 
     path                 text in UTF-8, plain or gzip'd (seen from its first bytes), words parted by white space
     max_sentence_length  longer lines become several sentences of so many words (a corpus may be one line); None: each

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from ..files import FormatError, check_tree, read_json, short
 from .patterns import PATTERNS
 from .tokenizer import PLAIN, Frame
-from .vocabulary import TOKEN, UNKNOWN, Vocabulary
+from .vocabulary import TOKEN, UNKNOWN, UNSPACED, Vocabulary
 
 SPARE = 1 << 30  # bytes of memory for reading a file: the largest published, of 260,000 tokens, are given 600 MB
 Part = dict[str, Any]
@@ -30,7 +30,8 @@ def sequence(parts: str, *forms: Any) -> Part:
 
 
 # What cuts a text into words and marks: the expression of Python's `re`, in Unicode's categories.
-_WORD = TOKEN.pattern.replace(r"\d", r"\p{Nd}").replace(r"\w", r"[\p{L}\p{N}_]").replace(r"\S", r"[^\s\x1c-\x1f]")
+_WORD = TOKEN.pattern.replace(rf"[^\W{UNSPACED}]", rf"[\w&&[^{UNSPACED}]]")
+_WORD = _WORD.replace(r"\d", r"\p{Nd}").replace(r"\w", r"[\p{L}\p{N}_]").replace(r"\S", r"[^\s\x1c-\x1f]")
 WORDS = {"type": "Split", "behavior": "Removed", "invert": True, "pattern": {"Regex": _WORD}}
 CHARACTERS = {"type": "Split", "behavior": "Isolated", "invert": False, "pattern": {"Regex": r"[\s\S]"}}
 LOWERCASE = {"type": "Lowercase"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import unicodedata
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -20,9 +21,14 @@ SPECIALS = (UNKNOWN, "<end>")
 FORMAT = "tinyembed vocabulary 2"
 LONGEST = 1 << 18  # bytes of a line in its file
 
+# Scripts without spaces between words: Thai and Lao, Burmese, Khmer, kana, Chinese characters.
+UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff"
+UNSPACED += "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_ALONE = re.compile(f"[{UNSPACED}]")
 TOKEN = re.compile(
     r"\d+(?:[.,]\d+)+"  # 3.14 and 1,000,000
-    r"|\w+(?:['’]\w+)*"  # word, don't, __init__, 42
+    rf"|[{UNSPACED}]"  # 数
+    rf"|[^\W{UNSPACED}]+(?:['’][^\W{UNSPACED}]+)*"  # word, don't, __init__, 42
     r"|\S"  # any other character that is no space
 )
 _CLOSING = frozenset(",.;:!?%)]}’”…")  # no space before
@@ -38,13 +44,36 @@ def words_and_punctuation(text: str, lower: bool = True) -> list[str]:
     lower: make the text lower case first.
 
     A word is a run of letters, digits and underscores, with the apostrophes inside it; a number keeps the points and
-    commas inside it; every other character is a token of its own. A combining accent counts as such a character: if
-    your text has them, compose it first with `unicodedata.normalize("NFC", text)`.
+    commas inside it; every other character is a token of its own. So is each character of a script that has no spaces
+    (Chinese, kana, Thai, Lao, Burmese, Khmer): a word segmenter's words, with spaces between them, go to
+    `str.split`. A combining accent counts as a character too: if your text has them, compose it first with
+    `unicodedata.normalize("NFC", text)`.
 
     >>> words_and_punctuation("Don't pay $3.50: call __init__()!")
     ["don't", 'pay', '$', '3.50', ':', 'call', '__init__', '(', ')', '!']
+    >>> words_and_punctuation("用 NumPy 写成。")
+    ['用', 'numpy', '写', '成', '。']
     """
     return TOKEN.findall(text.lower() if lower else text)
+
+
+def spaced(text: str) -> str:
+    """The text with spaces around each character of a script that has none, so that such characters are words for all
+    that cuts at spaces: `simple_preprocess`, `str.split`, LineSentences.
+
+    >>> spaced("用NumPy写成。").split()
+    ['用', 'NumPy', '写', '成', '。']
+    """
+    return _ALONE.sub(r" \g<0> ", text)
+
+
+def is_unspaced(token: str) -> bool:
+    """Whether a token is a character of a script without spaces.
+
+    >>> is_unspaced("数"), is_unspaced("数学"), is_unspaced("a")
+    (True, False, False)
+    """
+    return _ALONE.fullmatch(token) is not None
 
 
 def detokenise(tokens: Iterable[str]) -> str:
@@ -53,24 +82,34 @@ def detokenise(tokens: Iterable[str]) -> str:
     tokens: words and marks as `words_and_punctuation` makes them.
 
     Where the spaces stood is not known any more and is guessed from the marks: none before a comma, none after an
-    opening bracket, none around a hyphen, straight quotes open and close by turns. The guess never changes a token:
-    cutting the line again gives `tokens` back.
+    opening bracket, none around a hyphen, straight quotes open and close by turns; none around the wide marks of
+    Chinese and Japanese, nor between characters of a script without spaces. The guess never changes a token: cutting
+    the line again gives `tokens` back.
 
     >>> detokenise(["he", "said", ":", '"', "well", "-", "known", "(", "to", "me", ")", '"', "."])
     'he said: "well-known (to me)".'
+    >>> detokenise(["用", "numpy", "写", "成", "，", "可", "读", "。"])
+    '用 numpy 写成，可读。'
     """
     pieces: list[str] = []
     open_quotes: set[str] = set()
-    glued = True  # no space at the start of the line
+    glued, beside = True, False  # no space at the start of the line
     for token in tokens:
-        opens_quote = token in _QUOTES and token not in open_quotes
-        if not (glued or token in _CLOSING or token in _JOINING or token in open_quotes):
+        opens_quote, wide = token in _QUOTES and token not in open_quotes, _is_wide_mark(token)
+        unspaced = wide or is_unspaced(token)
+        if not (glued or wide or (beside and unspaced) or token in _CLOSING or token in _JOINING
+                or token in open_quotes):
             pieces.append(" ")
         pieces.append(token)
-        glued = token in _OPENING or token in _JOINING or opens_quote
+        glued, beside = wide or token in _OPENING or token in _JOINING or opens_quote, unspaced
         if token in _QUOTES:
             open_quotes ^= {token}
     return "".join(pieces)
+
+
+def _is_wide_mark(token: str) -> bool:
+    """Whether a token is a punctuation mark as wide as a Chinese character, which brings its own space."""
+    return len(token) == 1 and unicodedata.category(token)[0] == "P" and unicodedata.east_asian_width(token) in "WF"
 
 
 class Vocabulary:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,8 +22,10 @@ def draw(points: Any, labels: Iterable[Any], path: str | os.PathLike[str] | None
     path     the file; or None if `axes` (of matplotlib) are given
     groups   a name for each point: its colour, with a legend
 
-    Each point is a dot. A label that would lie over one before it is left out. Raises ImportError, with what to do,
-    where matplotlib is not installed; ValueError for points and labels that do not go together.
+    Each point is a dot. A label that would lie over one before it is left out. Characters that matplotlib's own font
+    lacks (Chinese ones, say) are drawn with an installed font that has them; a UserWarning says where none has. Raises
+    ImportError, with what to do, where matplotlib is not installed; ValueError for points and labels that do not go
+    together.
 
     >>> draw(np.zeros((3, 2)), ["one", "two"], "never.png")
     Traceback (most recent call last):
@@ -52,6 +55,7 @@ def draw(points: Any, labels: Iterable[Any], path: str | os.PathLike[str] | None
 
 def _fill(axes: Any, Y: Array, words: list[str], groups: list[str] | None, title: str, xlabel: str, ylabel: str
           ) -> None:
+    families = fonts_for("".join([title, xlabel, ylabel, *words, *(groups or ())]))
     colour = dict(zip(dict.fromkeys(groups or [""]), (f"C{i % 10}" for i in range(len(words) + 1))))
     dots = []
     for k, (name, shade) in enumerate(colour.items()):  # ten colours, then the same ones with another shape
@@ -60,15 +64,17 @@ def _fill(axes: Any, Y: Array, words: list[str], groups: list[str] | None, title
     margin = np.maximum(np.ptp(Y, axis=0), 1e-12) * 0.06
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel, xlim=(Y[:, 0].min() - margin[0], Y[:, 0].max() + margin[0]),
              ylim=(Y[:, 1].min() - margin[1], Y[:, 1].max() + margin[1]))
+    for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
+        text.set_fontfamily(families)
     if groups is not None:
-        axes.legend(dots, list(colour), markerscale=3)
+        axes.legend(dots, list(colour), markerscale=3, prop={"family": families})
     axes.figure.canvas.draw()  # lays the axes out: from here on a label's extent is known
     pixels, frame = axes.transData.transform(Y), axes.get_window_extent()
     legend = axes.get_legend()
     taken = np.zeros((0, 4)) if legend is None else np.array([legend.get_window_extent().extents])
     for i, word in enumerate(words):
         text = axes.annotate(word.replace("$", r"\$"), pixels[i], xycoords="figure pixels", fontsize=8, ha="center",
-                             va="bottom", color="black" if groups is None else colour[groups[i]])
+                             va="bottom", family=families, color="black" if groups is None else colour[groups[i]])
         box = np.array(text.get_window_extent().extents)
         text.xy, text.xycoords = tuple(Y[i]), "data"
         over = (box[0] < taken[:, 2]) & (taken[:, 0] < box[2]) & (box[1] < taken[:, 3]) & (taken[:, 1] < box[3])
@@ -76,3 +82,32 @@ def _fill(axes: Any, Y: Array, words: list[str], groups: list[str] | None, title
             text.remove()
         else:
             taken = np.concatenate((taken, [box]))
+
+
+def fonts_for(text: str) -> list[str]:
+    """The families of fonts that together have the characters of a text: matplotlib's own first, then installed ones.
+
+    Where no font has a character, it is drawn as a box, and a UserWarning says so.
+    """
+    from matplotlib import font_manager, rcParams
+    from matplotlib.ft2font import FT2Font
+
+    families = list(rcParams["font.family"])
+    usual = FT2Font(font_manager.findfont(font_manager.FontProperties(family=families)))
+    missing = {ord(c) for c in text if c.isprintable()} - set(usual.get_charmap())
+    fonts: dict[str, set[int]] = {}
+    for path in sorted(font_manager.findSystemFonts()) if missing else ():
+        try:
+            fonts[path] = missing & set(FT2Font(path).get_charmap())
+        except (OSError, RuntimeError):  # no font, or one that FreeType cannot read
+            continue
+    while missing and (best := max(fonts, key=lambda path: len(fonts[path] & missing), default="")):
+        if not fonts[best] & missing:
+            break
+        font_manager.fontManager.addfont(best)
+        families.append(FT2Font(best).family_name)
+        missing -= fonts.pop(best)
+    if missing:
+        warnings.warn(f"no installed font has {''.join(map(chr, sorted(missing)[:9]))}, characters of the labels: "
+                      "install one, such as Noto Sans CJK for Chinese and Japanese", stacklevel=4)
+    return families
