@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from shared import new_file, parser
+from shared import new_file, parser, prompt_of
 
 import tinyembed as te
 from tinyembed.data import NextTokenBatches, python_docs, split_documents
@@ -56,7 +56,7 @@ def arguments() -> argparse.ArgumentParser:
     cli.add_argument("--lr", type=float, default=4e-3, help="highest learning rate of AdamW (default %(default)s)")
     cli.add_argument("--dropout", type=float, default=0.0, help="dropout probability (default %(default)s)")
     cli.add_argument("--sampled", type=int, default=0, help="tokens to sample for the loss; 0: all of the vocabulary")
-    cli.add_argument("--prompt", default="The function returns", help="beginning of the sample")
+    cli.add_argument("--prompt", help="beginning of the sample (default: The function returns, or that of --text)")
     cli.add_argument("--tokens", type=int, default=150, help="tokens to write (default %(default)s)")
     cli.add_argument("--temperature", type=float, default=0.8, help="0 is greedy (default %(default)s)")
     cli.add_argument("--top-p", type=float, default=0.95, help="draw from the likeliest so much (default %(default)s)")
@@ -93,7 +93,7 @@ def main() -> None:
         train_ids, test_ids = streams(tokenizer, parts, o.characters)
         batches = NextTokenBatches(train_ids, o.context, o.batch, rng=np.random.default_rng(o.seed))
         held_out = list(NextTokenBatches(test_ids, o.context, 16))
-        prompt = tokenizer.encode(o.prompt)
+        prompt = tokenizer.encode(prompt_of(o, documents, "The function returns"))
         config = GPTConfig(len(tokenizer), o.context, o.layers, o.heads, o.dim, o.dropout, std=0.05,
                            token_std=0.1, sampled=o.sampled)
         model = GPT(config)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from shared import new_file, parser, picture
+from shared import new_file, parser, picture, prompt_of
 
 import tinyembed as te
 from tinyembed import nn, ops
@@ -135,7 +135,7 @@ def arguments() -> argparse.ArgumentParser:
     cli.add_argument("--lr", type=float, default=6e-3, help="highest learning rate of Adam (default %(default)s)")
     cli.add_argument("--dropout", type=float, default=0.1, help="dropout probability (default %(default)s)")
     cli.add_argument("--untied", action="store_true", help="an output layer of its own instead of the token table")
-    cli.add_argument("--prompt", default="the function returns", help="beginning of the generated text")
+    cli.add_argument("--prompt", help="beginning of the generated text (default: the function returns, or that of --text)")
     cli.add_argument("--words", nargs="*", default=["list", "returns", "file", "first", "integer", "error"],
                      help="words whose neighbours are shown")
     cli.add_argument("--checkpoint", type=new_file,
@@ -146,8 +146,6 @@ def arguments() -> argparse.ArgumentParser:
 def main() -> None:
     cli = arguments()
     o = cli.parse_args()
-    if not words_and_punctuation(o.prompt):
-        cli.error("--prompt needs a word to begin with")
     if o.vocab < 3 or min(o.steps, o.dim, o.context, o.hidden) < 1:
         cli.error("--vocab must be at least 3; --steps, --dim, --context and --hidden at least 1")
 
@@ -157,6 +155,9 @@ def main() -> None:
         documents = python_docs() if o.text is None else Path(o.text).read_text("utf-8").split("\n\n")
     except (OSError, UnicodeDecodeError) as error:
         cli.error(str(error))
+    prompt = prompt_of(o, documents, "the function returns")
+    if not words_and_punctuation(prompt):
+        cli.error("--prompt needs a word to begin with")
     train, test = ([[*words_and_punctuation(text), "<end>"] for text in part] for part in split_documents(documents))
     vocabulary = Vocabulary.build(train, max_size=o.vocab)
     V = len(vocabulary)
@@ -188,7 +189,7 @@ def main() -> None:
     print("\nnearest neighbours")
     for word, old in before.items():
         print(f"  {word:<10} before: {old}\n  {'':<10} after:  {neighbours(table.data, vocabulary, word)}")
-    print(f"\ngenerated: {generate(model, vocabulary, o.prompt, 60, 0.8, rng)}\n")
+    print(f"\ngenerated: {generate(model, vocabulary, prompt, 60, 0.8, rng)}\n")
     picture(o.save, draw, history, table.data, vocabulary, seen, bigram_perplexity(train_ids, test_ids[:seen + 1], V),
             figsize=(16, 8))
 

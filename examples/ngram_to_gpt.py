@@ -17,7 +17,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from shared import parser
+from shared import parser, prompt_of
 
 import tinyembed as te
 from tinyembed.data import NextTokenBatches, python_docs, split_documents
@@ -43,7 +43,7 @@ def arguments() -> argparse.ArgumentParser:
     cli.add_argument("--dim", type=int, default=96, help="D, the width (default %(default)s)")
     cli.add_argument("--context", type=int, default=64, help="T, tokens in a window (default %(default)s)")
     cli.add_argument("--batch", type=int, default=16, help="B, windows in a batch (default %(default)s)")
-    cli.add_argument("--prompt", default="Return a list of", help="beginning of the samples")
+    cli.add_argument("--prompt", help="beginning of the samples (default: Return a list of, or that of --text)")
     return cli
 
 
@@ -58,7 +58,7 @@ def main() -> None:
         held_out = list(NextTokenBatches(test_ids, o.context, 32))[:40]
     except (OSError, ValueError) as error:
         cli.error(str(error))
-    per_token = len("\n".join(test).encode()) / len(test_ids)
+    per_token, prompt = len("\n".join(test).encode()) / len(test_ids), prompt_of(o, documents, "Return a list of")
     print(f"{len(train_ids):,} tokens to train on, V = {len(tokenizer)}, {per_token:.2f} bytes a token\n")
     lines = []
     for name, (model, lr) in ladder(len(tokenizer), o.dim, o.context, np.random.default_rng(o.seed)).items():
@@ -68,7 +68,7 @@ def main() -> None:
                       schedule=te.optim.cosine(max(o.steps, 2), warmup=min(20, o.steps // 2), floor=0.05))
         size = sum(p.size for p in model.parameters())
         lines.append((name, model.bits_per_byte(held_out, per_token), size, history.seconds))
-        text = tokenizer.decode(model.generate(tokenizer.encode(o.prompt), 40, 0.7, seed=o.seed))
+        text = tokenizer.decode(model.generate(tokenizer.encode(prompt), 40, 0.7, seed=o.seed))
         print(f"{name}: {' '.join(text.split())}\n")
     print(f"{'model':<14} {'bits per byte':>13} {'parameters':>11} {'seconds':>8}")
     for name, bits, size, seconds in lines:

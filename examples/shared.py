@@ -23,6 +23,13 @@ def parser(about: str | None, seed: int | None = 1, save: str | None = None) -> 
     return cli
 
 
+def prompt_of(o: argparse.Namespace, documents: list[str], usual: str) -> str:
+    """What a language model goes on from: --prompt, or the usual one, or the beginning of the user's own --text."""
+    if o.prompt is None:
+        return usual if o.text is None else documents[0].strip()[:12]
+    return str(o.prompt)
+
+
 def natural(text: str) -> int:
     """The type of a flag that takes 0, 1, 2 …"""
     if not text.isdecimal():

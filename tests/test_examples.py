@@ -33,20 +33,24 @@ def frozen_or_trained():
     return importlib.import_module("frozen_or_trained")
 
 
+@pytest.mark.filterwarnings("ignore:.*font")  # there may be none with Chinese characters
 @pytest.mark.parametrize("flags", [[], ["--untied"]])
 def test_next_token_on_a_text_of_ones_own(tmp_path, flags, example_here):
-    sentences = ["the cat sat on the mat .", "the dog sat on the rug .", "a cat saw a dog on the mat ."]
+    sentences, word = ["the cat sat on the mat .", "the dog sat on the rug .", "a cat saw a dog on the mat ."], "cat"
+    if flags:
+        sentences, word = ["小猫坐在垫子上。", "小狗坐在毯子上。", "小猫在垫子上看见小狗。"], "猫"
+    begin = "小" if flags else "the cat"
     rng = np.random.default_rng(0)
-    text = "\n\n".join(" ".join(rng.choice(sentences, 8)) + f" {n}" for n in range(60))
+    text = "\n\n".join(begin + " ".join(rng.choice(sentences, 8)) + f" {n}" for n in range(60))
     (tmp_path / "text.txt").write_text(text, "utf-8")
-    flags = ["--text", "text.txt", "--steps", "60", "--dim", "16", "--hidden", "32", "--words", "cat", "zebra",
-             "--prompt", "the cat", "--save", "out.png", *flags]
+    flags = ["--text", "text.txt", "--steps", "60", "--dim", "16", "--hidden", "32", "--words", word, "zebra",
+             "--save", "out.png", *flags]
     out = (example_here("next_token", *flags)[1] if "--untied" in flags else
            example("next_token.py", *flags, cwd=tmp_path))
     untrained, bigram, trained = (float(re.search(rf"{name} +([\d.]+)", out)[1])
                                   for name in ("untrained", "interpolated bigram", "\n  trained"))
     assert trained < untrained and bigram < untrained
-    assert "generated: the cat" in out and "zebra" not in out
+    assert f"generated: {begin}" in out and f"\n  {word} " in out and "zebra" not in out
     if importlib.util.find_spec("matplotlib"):
         assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
     else:
