@@ -135,7 +135,7 @@ def arguments() -> argparse.ArgumentParser:
     cli.add_argument("--lr", type=float, default=6e-3, help="highest learning rate of Adam (default %(default)s)")
     cli.add_argument("--dropout", type=float, default=0.1, help="dropout probability (default %(default)s)")
     cli.add_argument("--untied", action="store_true", help="an output layer of its own instead of the token table")
-    cli.add_argument("--prompt", help="beginning of the generated text (default: the function returns, or that of --text)")
+    cli.add_argument("--prompt", help="beginning of a sample (default: the function returns, or that of --text)")
     cli.add_argument("--words", nargs="*", default=["list", "returns", "file", "first", "integer", "error"],
                      help="words whose neighbours are shown")
     cli.add_argument("--checkpoint", type=new_file,
@@ -172,7 +172,8 @@ def main() -> None:
     model = NextToken(V, o.dim, o.window, o.context, o.hidden, o.dropout, tied=not o.untied)
     print(model.summary(), "\n")
     table = model.embed.token.weight
-    before = {word: neighbours(table.data, vocabulary, word) for word in o.words if word in vocabulary}
+    asked = [word for word in o.words if word in vocabulary] or [*filter(str.isalpha, vocabulary.tokens)][:6]
+    before = {word: neighbours(table.data, vocabulary, word) for word in asked}
     bigram = bigram_perplexity(train_ids, test_ids, V)
     untrained = math.exp(evaluate(model, held_out))
 
