@@ -392,7 +392,7 @@ def test_what_was_not_saved_so_is_refused(tmp_path):
             (bits, {"codes": bits["codes"] | 1}, "bits are set beyond the 5"),
             (bits, {"ranges": byte["ranges"]}, "ranges"),
             (saved["float32"], {"vectors": None}, "vectors"), (saved["float32"], {"codes": byte["codes"]}, "codes"),
-            (saved["float32"], {"more": 1}, "keys")]:
+            (saved["float32"], {"more": 1}, "has 'more'")]:
         write_tree(path, {**tree, **change}, **form)
         for mapped in (False, True):
             with pytest.raises(FormatError, match=message):
