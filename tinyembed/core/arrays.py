@@ -39,10 +39,14 @@ def first_leaf(data: Any) -> Any:
     return data
 
 
-def scalar_array(y: Any, values: list[Any]) -> Array:
-    """A NumPy scalar as a 0-d array. Python scalars must not promote: where no input array is wider than float32,
-    neither is the output, although NumPy 1.26 makes float64 of `np.float32(1) * 2.0`."""
+def result_array(y: Any, name: str, values: list[Any]) -> Array:
+    """What an op made, as an array; of a NumPy scalar, one without axes. Python scalars must not promote: where no
+    input array is wider than float32, neither is the output, although NumPy 1.26 makes float64 of
+    `np.float32(1) * 2.0`."""
     y = np.asarray(y)
+    if y.dtype.kind not in "fiub":
+        raise TypeError(f"{name} made {y.dtype}, and a Tensor holds floats, integers or booleans [given "
+                        f"{words_for(values)}]")
     if y.dtype == np.float64:
         dtypes = [x.dtype for x in values if isinstance(x, (np.ndarray, np.generic)) and x.dtype != bool]
         if all(d.kind == "f" and d != np.float64 for d in dtypes):

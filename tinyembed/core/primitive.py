@@ -10,7 +10,7 @@ from typing import Any, TypeVar, overload
 
 import numpy as np
 
-from .arrays import as_axes, beside_arrays, given, is_scalar, kept, plain_number, scalar_array, words_for
+from .arrays import as_axes, beside_arrays, given, is_scalar, kept, plain_number, result_array, words_for
 from .modes import check_finite, mode
 from .names import answer, answering
 from .rowgrad import Array
@@ -61,64 +61,50 @@ def primitive(forward: Callable[..., ValueAndVjp] | None = None, *, rows: bool =
     @functools.wraps(run)
     def op(*args: Any, **options: Any) -> Tensor:
         if options:
-            if any(isinstance(x, np.ndarray) or holds_tensor(x) for x in options.values()):
-                args, options = _by_position(run, args, options)
-            options = {key: plain_number(x) if isinstance(x, np.generic) else as_axes(x) if key == "axis" else x
-                       for key, x in options.items()}
-        values: list[Any] = []
-        parents: list[Any] = []
+            args, options = _named(run, args, options)
+        values: list[Any] = []  # of each argument: an array for a tensor,
+        parents: list[Any] = []  # and where its gradient goes
         scalars: list[int] = []
-        live = False
+        live = constants = False
         for x in args:
+            parent = None
             if isinstance(x, Tensor):
                 values.append(x._data if x._reader is None else x.rows() if rows and not values else x.data)
                 if x._live:
-                    live = True
-                    parents.append(x._node or x)
+                    live, parent = True, x._node or x
                 else:
-                    parents.append(None)
+                    constants = True
+            elif type(x) in PLAIN:
+                values.append(x)
             elif type(x) in (list, tuple):
                 value, parent = _unwrap_list(as_axes(x) if len(values) == axis else x)
                 values.append(value)
-                parents.append(parent)
-                live = live or parent is not None
+                live, constants = live or parent is not None, True
             else:
                 if is_scalar(x):
                     scalars.append(len(values))
-                values.append(x if type(x) in PLAIN else given(x))
-                parents.append(None)
+                values.append(given(x))
+                constants = True
+            parents.append(parent)
         live = live and mode.recording
-        if live:
+        if live and constants:
             values = [kept(x) if type(x) in KEPT else x for x in values]
         if scalars:
             values = beside_arrays(values, scalars)
         try:
             y, vjp = run(*values, **options)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error} [given {words_for(values)}]") from error
-        except TypeError as error:
-            answer(error)
+        except (AttributeError, TypeError, ValueError) as error:
+            _explain(error, name, values)
             raise
-        except AttributeError as error:
-            if any(type(x) in (list, tuple) for x in values):
-                raise TypeError(f"{name} takes tensors or arrays where it was given a list: te.Tensor([…])") from error
-            raise
-        if type(y) is not np.ndarray:
-            y = scalar_array(y, values)
+        if type(y) is not np.ndarray or y.dtype.kind not in "fiub":
+            y = result_array(y, name, values)
         if mode.checking:
             check_finite(y, name, "forward", values)
-        if y.dtype.kind not in "fiub":
-            raise TypeError(f"{name} made {y.dtype}, and a Tensor holds floats, integers or booleans [given "
-                            f"{words_for(values)}]")
-        if live and y.dtype is WIDE and not _told:
+        if not live or y.dtype.kind != "f":
+            return wrap(y.copy() if _sees_a_leaf(y, args) else y)
+        if y.dtype is WIDE and not _told:
             _tell_of_wide(name, parents, values)
-        out = wrap(y)
-        if live and y.dtype.kind == "f":
-            out._live = True
-            out._node = Node(name, vjp, parents, y)
-        elif _sees_a_leaf(y, args):
-            out._data = y.copy()
-        return out
+        return wrap(y, Node(name, vjp, parents, y))
 
     OPS[name] = METHODS[name] = op
     FORWARDS[name] = run
@@ -129,6 +115,16 @@ def method(function: Method) -> Method:
     """Let a plain function of tensors be called as a method of its first argument."""
     function = METHODS[function.__name__] = answering(function)
     return function
+
+
+def _explain(error: Exception, name: str, values: list[Any]) -> None:
+    """Have an error say which op was given what; and, where it can be known, what was meant."""
+    if isinstance(error, ValueError):
+        raise ValueError(f"{name}: {error} [given {words_for(values)}]") from error
+    if isinstance(error, AttributeError) and any(type(x) in (list, tuple) for x in values):
+        raise TypeError(f"{name} takes tensors or arrays where it was given a list: te.Tensor([…])") from error
+    if isinstance(error, TypeError):
+        answer(error)
 
 
 def _tell_of_wide(name: str, parents: list[Any], values: list[Any]) -> None:
@@ -159,13 +155,16 @@ def _unwrap_list(xs: Any) -> tuple[Any, Any]:
     return type(xs)(given(unwrapped(x)) for x in xs), parents if any(p is not None for p in parents) else None
 
 
-def _by_position(run: Callable[..., Any], args: Any, options: Any) -> tuple[Any, Any]:
-    """Tensors and arrays given by name, put where the vjp answers for them: at their position."""
-    try:
-        bound = inspect.signature(run).bind(*args, **options)
-    except TypeError as error:
-        error.args = (f"{run.__name__}() {error}",)
-        answer(error)
-        raise
-    bound.apply_defaults()
-    return bound.args, {k: unwrapped(v) for k, v in bound.kwargs.items()}
+def _named(run: Callable[..., Any], args: Any, options: Any) -> tuple[Any, Any]:
+    """Arguments by name: tensors and arrays come to their position, where the vjp answers for them."""
+    if any(isinstance(x, np.ndarray) or holds_tensor(x) for x in options.values()):
+        try:
+            bound = inspect.signature(run).bind(*args, **options)
+        except TypeError as error:
+            error.args = (f"{run.__name__}() {error}",)
+            answer(error)
+            raise
+        bound.apply_defaults()
+        args, options = bound.args, {k: unwrapped(v) for k, v in bound.kwargs.items()}
+    return args, {key: plain_number(x) if isinstance(x, np.generic) else as_axes(x) if key == "axis" else x
+                  for key, x in options.items()}

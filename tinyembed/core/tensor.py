@@ -283,15 +283,14 @@ class Tensor:
     __hash__ = object.__hash__
 
 
-def wrap(y: Any) -> Tensor:
-    """A Tensor around an array that is nobody else's, without a copy."""
-    out = Tensor.__new__(Tensor)
+def wrap(y: Any, node: Node | None = None, new: Callable[[Any], Tensor] = object.__new__) -> Tensor:
+    """A Tensor around an array that is nobody else's, without a copy; and the node that made it, if it has one."""
+    out = new(Tensor)
     out._data = y if type(y) is np.ndarray else np.asarray(y)
-    out._node = None
-    out._reader = None
-    out._grad = None
+    out._node = node
+    out._live = node is not None
+    out._reader = out._grad = None
     out._changed = -1  # no leaf: nobody writes into it
-    out._live = False
     return out
 
 

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 from heapq import heappop, heappush
 from types import FunctionType
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +31,8 @@ class Node:
     __slots__ = ("birth", "dtype", "op", "parents", "shape", "vjp")
 
     def __init__(self, op: str, vjp: Vjp, parents: list[Any], y: Array) -> None:
-        self.op, self.vjp, self.parents = op, cast("Vjp | None", vjp), parents
+        self.op, self.parents = op, parents
+        self.vjp: Vjp | None = vjp
         self.shape, self.dtype, self.birth = y.shape, y.dtype, tick()
 
 
@@ -88,7 +89,7 @@ def walk(root: Any, g: Any) -> None:
 def _pair(node: Node, parents: list[Any], entries: Any, g: Array) -> list[tuple[Any, Any, bool]]:
     """(parent, its gradient in its shape and dtype, whether that may share memory with g) for each entry of a vjp that
     has somewhere to go."""
-    if type(entries) is not tuple or any(entry is not None for entry in entries[_most(node, parents, entries):]):
+    if type(entries) is not tuple or (len(entries) > len(parents) and _too_many(node, parents, entries)):
         raise TypeError(f"the vjp of {node.op} must return a tuple of at most {len(parents)} entries")
     pairs: list[tuple[Any, Any, bool]] = []
     for i, parent in enumerate(parents):
@@ -117,12 +118,11 @@ def _pair(node: Node, parents: list[Any], entries: Any, g: Array) -> list[tuple[
     return pairs
 
 
-def _most(node: Node, parents: list[Any], entries: Any) -> int:
-    """How many entries a vjp may have: one for each argument, those that came by name or were left out included."""
-    if len(entries) <= len(parents):
-        return len(parents)
+def _too_many(node: Node, parents: list[Any], entries: tuple[Any, ...]) -> bool:
+    """Whether a vjp has entries beyond its op's arguments, those that came by name or were left out included."""
     kinds = [p.kind for p in inspect.signature(FORWARDS[node.op]).parameters.values()]
-    return max(len(parents), kinds.count(inspect.Parameter.POSITIONAL_OR_KEYWORD))
+    most = max(len(parents), kinds.count(inspect.Parameter.POSITIONAL_OR_KEYWORD))
+    return any(entry is not None for entry in entries[most:])
 
 
 def _owner(x: Any) -> Any:
