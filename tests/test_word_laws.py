@@ -231,6 +231,29 @@ def test_what_is_assigned_counts_and_is_saved_or_is_refused(model, tmp_path):
     assert model.load(tmp_path / "model").settings == one.settings
 
 
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_setting_that_is_assigned_trains_as_one_that_was_given(model):
+    text, counted = text_for(model, FIVE * 6), 0
+    fixed = {"vector_size", "min_count", "seed", "min_n", "max_n", "bucket", "hs", "dm_concat"}
+
+    def trained(assigned, **given):
+        one = model(**{"vector_size": 4, "min_count": 1, "epochs": 2, **given})
+        one.build_vocab(text)
+        for name, value in assigned.items():
+            setattr(one, name, value)
+        one.train(text)
+        return np.concatenate([table.vectors for table in tables(one)]).tobytes()
+
+    plain = trained({})
+    for name, value in vars(model().settings).items():
+        if type(value) in (int, float) and name not in fixed:
+            other = {name: 1 - value if value in (0, 1) else value // 2 if type(value) is int else value / 8}
+            assert trained(other) == trained({}, **other)
+            counted += trained(other) != plain
+    assert counted >= 3
+
+
 NUMPY = {"window": [np.uint8(3)], "alpha": [np.float32(0.05), np.float16(0.05), np.longdouble(0.05)],
          "bucket": [np.int16(100)], "vector_size": [np.int8(3)], "sg": [np.bool_(True)], "lr": [np.float16(0.1)],
          "seed": [np.uint64(2**63)], "workers": [np.int8(2)], "dm": [np.uint8(0)], "sample": [np.float32(0.5), 1e308]}

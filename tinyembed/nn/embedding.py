@@ -174,7 +174,7 @@ class Embedding(Table):
                          writes nothing: the optimiser's step scales the row in the table, just before it updates it.
                          The gradient passes to the row as if it had been stored that way.
     scale_grad_by_freq   the gradient of a row is divided by how often its id occurs in the batch.
-    sparse=False         the gradient is an array of the table's size.
+    sparse=False         the gradient is an array of the table's size: the quicker way for some 2,000 rows or fewer.
 
     Differs from torch.nn.Embedding: max_norm there rewrites the table on every lookup, in evaluation too; sparse is
     False by default and refuses scale_grad_by_freq; weight decay and momentum can move the padding row.
