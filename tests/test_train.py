@@ -280,6 +280,8 @@ def test_pca_against_the_covariance():
     np.testing.assert_allclose(np.cov(Y.T), np.diag(np.linalg.eigvalsh(np.cov(X.T))[::-1][:3]), atol=1e-10)
     with pytest.raises(ValueError, match=r"1 … min\(N, D\)"):
         te.vectors.pca(X, 6)
+    for many in (np.tile(np.float32([[100, 200], [100, 200], [103, 200]]), (100_000, 1)), np.uint8([[1], [1], [4]])):
+        np.testing.assert_allclose(te.vectors.pca(many, 1)[:3], [[-1], [-1], [2]], rtol=1e-3)
 
 
 @pytest.mark.filterwarnings("ignore:.*never touched")

@@ -24,7 +24,8 @@ def pca(vectors: Any, n_components: int = 2) -> Array:
     X = np.asarray(vectors)
     if X.ndim != 2 or not 1 <= n_components <= min(X.shape):
         raise ValueError(f"pca takes vectors (N, D) and 1 … min(N, D) components, got {X.shape} and {n_components}")
-    U, S, _ = np.linalg.svd(X - X.mean(0), full_matrices=False)
+    mean = X.mean(0, dtype=np.float64)  # in float32, that of many rows is far off
+    U, S, _ = np.linalg.svd(X - mean.astype(np.result_type(X, np.float32)), full_matrices=False)
     Y = U[:, :n_components] * S[:n_components]
     top = np.abs(Y).argmax(0)
     sign = np.where(Y[top, np.arange(n_components)] < 0, -1, 1).astype(Y.dtype)
