@@ -404,6 +404,9 @@ def test_a_generator_is_decorated_too_in_each_of_its_steps():
         return (live() for _ in range(2))
 
     assert list(steps(3)) == [False] * 3 and list(returns_one()) == [False] * 2
+    seen = lambda _: live()
+    for lazy in (lambda: map(seen, "ab"), lambda: zip(map(seen, "ab")), lambda: filter(seen, "ab")):
+        assert list(no_grad()(lazy)()) in ([False] * 2, [(False,)] * 2, [])
     assert [live() for _ in steps(2)] == [True, True]  # between the steps it is as it was
     said.clear()
     generator = steps(3)

@@ -47,6 +47,8 @@ class _Switch:
                 result = function(*args, **options)
             if inspect.iscoroutine(result) or inspect.isasyncgen(result):
                 raise waits
+            if isinstance(result, (map, filter, zip)):  # these have not run yet either
+                result = (y for y in result)
             return self._steps(result) if isinstance(result, GeneratorType) else result
 
         return cast(Function, within)
