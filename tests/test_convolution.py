@@ -286,6 +286,7 @@ def test_where_no_thread_can_be_had_one_does_all_the_work(monkeypatch):
 
     seen = []
     monkeypatch.setattr(machine, "TWO", True)
+    monkeypatch.setattr(machine, "_pool", None)
     monkeypatch.setattr(threading.Thread, "start", none_left)
     machine.in_halves(lambda start, stop: seen.append((start, stop)), 10, machine.LARGE)
     blas.products_in_halves(lambda start, stop: seen.append((start, stop)), 10, machine.LARGE)

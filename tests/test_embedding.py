@@ -3,6 +3,9 @@ must never do. Gradients of the ops are checked in test_ops.py, bags in test_emb
 
 import copy
 import math
+import os
+import signal
+import warnings
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from optimisers import VARIANTS
 
 import tinyembed as te
 from tinyembed import nn, ops
+from tinyembed.core import machine
 
 
 def rng(seed=0):
@@ -240,6 +244,46 @@ def test_unlike_pytorch_an_evaluation_leaves_the_table_as_it_is():
     ours = nn.Embedding.from_pretrained(table, max_norm=1.0).eval()
     ours([0])
     assert ours.weight.data.tobytes() == table.tobytes()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, ">f4", np.float16])
+@pytest.mark.parametrize("view", [np.s_[:], np.s_[::2], np.s_[:, ::3], np.s_[:, :0]])
+def test_rows_gathered_in_two_threads_are_those_of_indexing(view, dtype, monkeypatch):
+    monkeypatch.setattr(machine, "TWO", True)
+    monkeypatch.setattr(machine, "LARGE", 0)
+    table = rng(0).normal(size=(40, 30)).astype(dtype)[view]
+    for shape in ((0,), (1,), (7,), (3, 5), (2, 0)):
+        ids = rng(1).integers(len(table), size=shape)
+        rows = machine.take_rows(table, ids)
+        assert rows.tobytes() == table[ids].tobytes() and rows.shape == table[ids].shape and rows.flags.owndata
+    with pytest.raises(IndexError):
+        nn.Embedding.from_pretrained(np.eye(5))(np.arange(6))
+
+
+def test_halves_of_halves_errors_and_forked_processes_find_a_thread(monkeypatch):
+    monkeypatch.setattr(machine, "TWO", True)
+
+    def quarters():
+        seen = []
+        machine.in_halves(lambda a, b: machine.in_halves(lambda c, d: seen.append(range(a + c, a + d)), b - a,
+                                                         machine.LARGE), 8, machine.LARGE)
+        return sorted(i for part in seen for i in part)
+
+    def fails(start, stop):
+        if start:
+            raise KeyError(start)
+
+    assert quarters() == list(range(8))
+    with pytest.raises(KeyError, match="4"):
+        machine.in_halves(fails, 8, machine.LARGE)
+    if hasattr(os, "fork"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12, for processes with threads
+            child = os.fork()
+        if not child:
+            signal.alarm(20)  # rather than waiting for a thread that is not there
+            os._exit(quarters() != list(range(8)))
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_the_gradient_passes_a_shortened_row_unchanged():

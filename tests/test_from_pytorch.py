@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import tinyembed as te
-from tinyembed.core.names import PLACES, rows
+from tinyembed.core.from_pytorch import PLACES, rows
 
 ROOT = Path(__file__).parent.parent
 ROWS = rows()
@@ -266,7 +266,8 @@ def test_a_property_that_fails_says_why_and_copies_are_whole():
 
 
 def test_the_page_is_opened_when_a_look_up_fails_and_not_before():
-    code = ("import tinyembed as te, numpy as np; from tinyembed.core.names import rows; te.nn, te.optim, te.data\n"
+    code = ("import tinyembed as te, numpy as np\nfrom tinyembed.core.from_pytorch import rows\n"
+            "te.nn, te.optim, te.data\n"
             "np.add(te.Tensor([1.0]).data, 1), hasattr(te.nn.Linear(2, 2), '__wrapped__')\n"
             "assert not rows.cache_info().currsize; assert not hasattr(te, 'cat') and rows.cache_info().currsize")
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True).stderr == b""

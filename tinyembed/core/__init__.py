@@ -3,7 +3,7 @@
 from .arrays import as_axes
 from .blas import products_in_halves
 from .ids import as_ids, as_integers, as_row
-from .machine import CORES, THREADS, blocks, fits_cache, in_halves, keep_freed_memory
+from .machine import CORES, THREADS, blocks, fits_cache, in_halves, keep_freed_memory, take_rows
 from .modes import debug_nan, enable_grad, mode, no_grad
 from .names import Answering, answer, answering, no_such_name
 from .parameter import FileReference, Parameter, Storage
@@ -19,7 +19,7 @@ __all__ = ["CHUNK", "CORES", "METHODS", "OPS", "THREADS", "Answering", "Array", 
            "Record", "RowGrad", "Storage", "Tensor", "ValueAndVjp", "__version__", "answer", "answering", "as_axes",
            "as_ids", "as_integers", "as_row", "bare", "blocks", "debug_nan", "enable_grad", "fits_cache", "fresh_rng",
            "in_halves", "method", "mode", "no_grad", "no_such_name", "norm", "primitive", "products_in_halves",
-           "restore_seed", "seed", "seed_state", "sum_dtype", "sum_rows", "sum_rows_by_id", "unique_inverse",
-           "unwrapped", "warn", "wrap"]
+           "restore_seed", "seed", "seed_state", "sum_dtype", "sum_rows", "sum_rows_by_id", "take_rows",
+           "unique_inverse", "unwrapped", "warn", "wrap"]
 
 keep_freed_memory()  # of this process: a setting of the C library's, which `import tinyembed` makes (see the README)

@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,10 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")  # one of them at 1 asks for no second thread
 TWO = CORES > 1 and "1" not in map(os.environ.get, THREADS)
 LARGE = 8 << 20  # bytes: below, a thread costs more than it saves
+
+NAME = "tinyembed's second half"  # of the thread
+_pool: Any = None
+_lock = threading.Lock()
 
 KEPT = 256 << 20  # bytes that may stay with the process
 MAPPED = 32 << 20  # arrays of this size are handed out, and given back, by themselves (glibc's own upper bound)
@@ -52,27 +57,63 @@ def in_halves(work: Callable[[int, int], object], n: int, nbytes: int) -> None:
     if not TWO or nbytes < LARGE or n < 2:
         work(0, n)
         return
-    errors: list[BaseException] = []
-    alike = np.errstate(**np.geterr())(work)  # a thread begins without what np.errstate says here
-
-    def second_half() -> None:
-        try:
-            alike(n // 2, n)
-        except BaseException as error:  # raised again below, in the thread that asked
-            errors.append(error)
-
-    thread = threading.Thread(target=second_half)
-    try:
-        thread.start()
-    except RuntimeError:
+    alike = np.errstate(**np.geterr())(work)  # the other thread does not know what np.errstate says here
+    pool = _second_thread()
+    if pool is None:
         work(0, n)
         return
+    half = pool.submit(alike, n // 2, n)
     try:
         work(0, n // 2)
     finally:
-        thread.join()
-    if errors:
-        raise errors[0]
+        error = half.exception()  # waits for it
+    if error is not None:
+        raise error
+
+
+def _second_thread() -> Any:
+    """The thread that takes second halves, kept from one to the next: to start one costs as much as to copy a megabyte.
+    None where there is none to be had, and for second halves that would fall into halves themselves."""
+    global _pool
+    if threading.current_thread().name.startswith(NAME):
+        return None
+    with _lock:
+        if _pool is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            pool = ThreadPoolExecutor(1, NAME)
+            try:
+                pool.submit(int).result()  # its thread runs before work is given to it
+            except RuntimeError:  # no thread, or Python is about to end
+                return None
+            _pool = pool
+    return _pool
+
+
+def take_rows(table: Any, ids: Any) -> Any:
+    """table[ids] for ids that have been checked: a fresh array (…, D); a large one in two threads.
+
+    >>> take_rows(np.eye(3), np.array([2, 0])).tolist()
+    [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
+    """
+    rows = np.empty((*ids.shape, *table.shape[1:]), table.dtype)
+    flat, out = ids.reshape(-1), rows.reshape(ids.size, *table.shape[1:])
+
+    def part(start: int, stop: int) -> None:  # "clip": with it, NumPy writes into `out` at once
+        np.take(table, flat[start:stop], axis=0, out=out[start:stop], mode="clip")
+
+    in_halves(part, ids.size, rows.nbytes if table.flags.c_contiguous else 0)
+    return rows
+
+
+def _after_fork() -> None:
+    """The second thread is not in a forked process, and the lock may have been taken when it was made."""
+    global _pool, _lock
+    _pool, _lock = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def keep_freed_memory() -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, RowGrad, ValueAndVjp, as_ids, as_row, primitive
+from ..core import Array, RowGrad, ValueAndVjp, as_ids, as_row, primitive, take_rows
 
 
 @primitive(rows=True)
@@ -58,7 +58,7 @@ def table_shape(W: Any) -> tuple[int, int]:
 
 def read_rows(W: Any, ids: Array, max_norm: float | None, norm_type: float) -> Array:
     """Rows of W as a fresh array (…, D), scaled down to max_norm if there is one. W is never written to."""
-    rows = W.take(ids, axis=0, mode="clip")
+    rows = take_rows(W, ids) if isinstance(W, np.ndarray) else W.take(ids, axis=0, mode="clip")
     return rows if max_norm is None else project_rows(rows, max_norm, norm_type)
 
 
