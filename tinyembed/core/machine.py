@@ -18,7 +18,7 @@ BLOCK = 65_536  # numbers: few enough to stay in a core's cache from one pass ov
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")  # one of them at 1 asks for no second thread
 TWO = CORES > 1 and "1" not in map(os.environ.get, THREADS)
-LARGE = 8 << 20  # bytes: below, a thread costs more than it saves
+LARGE = 4 << 20  # bytes: below, a second thread costs more than it saves
 
 NAME = "tinyembed's second half"  # of the thread
 _pool: Any = None

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .machine import take_rows
 from .rowgrad import Array
 from .tensor import Tensor
 
@@ -64,7 +65,7 @@ class Storage:
 
     def take(self, ids: Array) -> Array:
         """Rows as they are stored, which may lag: a fresh array (U, D)."""
-        return self.p._data.take(ids, 0)
+        return take_rows(self.p._data, ids)
 
     def put(self, ids: Array, rows: Array) -> None:
         """Store rows (U, D) where `take` finds them."""

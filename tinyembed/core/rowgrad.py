@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from .machine import take_rows
+
 Array = np.ndarray[Any, Any]
 
 SHORT = 8  # runs of up to this many equal ids are summed side by side, longer ones by a matrix product each
@@ -167,9 +169,9 @@ def sum_rows_by_id(ids: Array, rows: Array) -> tuple[Array, Array]:
     starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
     unique = ordered[starts]
     if unique.size == ids.size:
-        return unique, rows.take(order, 0)
+        return unique, take_rows(rows, order)
     lengths = np.diff(starts, append=ids.size)
-    out = rows.take(order[starts], 0)
+    out = take_rows(rows, order[starts])
     short = np.flatnonzero((lengths > 1) & (lengths <= SHORT))
     for r in range(1, SHORT):
         short = short[lengths[short] > r]
