@@ -621,6 +621,18 @@ def test_a_weight_of_another_length_is_the_tables_length():
     assert table.weight is before and table.num_embeddings == 5
 
 
+@pytest.mark.parametrize("change", [lambda layer: layer.weight.grow(np.ones((2, 2))),
+                                    lambda layer: setattr(layer, "weight", te.Parameter(np.ones((5, 2))))])
+def test_sizes_are_those_of_the_weight(change):
+    table, head = (change(layer) or layer for layer in (nn.EmbeddingBag(3, 2), nn.Linear(2, 3, bias=False)))
+    assert table.num_embeddings == head.out_features == 5 and table([[4]]).data.tolist() == [[1, 1]]
+    assert table.freeze_rows([4]).weight.frozen_rows.sum() == 1 and head(np.ones((1, 2))).shape == (1, 5)
+    assert repr(table) == "EmbeddingBag(5 x 2)" and repr(head) == "Linear(2 -> 5, no bias)"
+    position = nn.LearnedPositionalEmbedding(3, 2)
+    change(position.table)
+    assert position.max_seq_len == 5 and position(np.zeros((5, 2))).shape == (5, 2)
+
+
 def test_a_parameters_place_is_for_parameters():
     m = nn.Linear(2, 2)
     names = dict(m.named_parameters())

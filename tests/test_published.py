@@ -252,6 +252,21 @@ def test_two_tensors_for_one_place_are_refused(tmp_path, save, load, twins):
     load(tmp_path)
 
 
+@pytest.mark.parametrize("save, make, grow", [
+    (save_gpt, lambda: GPT(GPTConfig(V, T, L, H, D)), lambda model: model.position.table),
+    *((save_bert, lambda: BERT(BERTConfig(V, D, L, H, 12, T)), grow) for grow in (
+        lambda model: model.embed.token, lambda model: model.embed.position.table, lambda model: model.embed.segment))])
+def test_what_could_not_be_read_is_not_saved(tmp_path, save, make, grow):
+    """A table that has grown without the model."""
+    model = make()
+    save(tmp_path, model)
+    before = (tmp_path / "model.safetensors").read_bytes()
+    grow(model).grow(2)
+    with pytest.raises(ValueError, match="rows: a vocabulary grows by model"):
+        save(tmp_path, model)
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+
+
 def test_a_bert_without_a_head_loads_and_one_with_half_a_head_does_not(tmp_path):
     tensors = bert_weights()[1]
     bare = {name: x for name, x in tensors.items() if not name.startswith("cls.")}

@@ -47,8 +47,7 @@ class _Switch:
                 result = function(*args, **options)
             if inspect.iscoroutine(result) or inspect.isasyncgen(result):
                 raise waits
-            if isinstance(result, (map, filter, zip)):  # these have not run yet either
-                result = (y for y in result)
+            result = (y for y in result) if isinstance(result, (map, filter, zip)) else result  # not run yet either
             return self._steps(result) if isinstance(result, GeneratorType) else result
 
         return cast(Function, within)

@@ -22,8 +22,7 @@ class Table(Module):
 
     OPTIONS: ClassVar[dict[str, Any]] = {"padding_idx": None, "max_norm": None, "norm_type": 2.0,
                                          "scale_grad_by_freq": False, "sparse": True}
-    num_embeddings: int
-    embedding_dim: int
+    weight: Parameter
     padding_idx: int | None
     max_norm: float | None
     norm_type: float
@@ -33,7 +32,7 @@ class Table(Module):
     def _set_up(self, num_embeddings: int, embedding_dim: int, **options: Any) -> None:
         """Check and keep the options; nothing is drawn yet."""
         self._check(num_embeddings, embedding_dim, options)
-        vars(self).update(num_embeddings=num_embeddings, embedding_dim=embedding_dim, **options)
+        vars(self).update(options)
 
     def _check(self, num_embeddings: int, embedding_dim: int, options: dict[str, Any]) -> None:
         """ValueError or TypeError for what makes no table; padding_idx is counted from the front afterwards."""
@@ -41,6 +40,14 @@ class Table(Module):
             raise ValueError(f"a table needs at least one row and one column, not {num_embeddings} x {embedding_dim}")
         check_max_norm(options["max_norm"], options["norm_type"])
         options["padding_idx"] = as_row(options["padding_idx"], num_embeddings)
+
+    @property
+    def num_embeddings(self) -> int:
+        return len(self.weight)
+
+    @property
+    def embedding_dim(self) -> int:
+        return int(self.weight.shape[1])
 
     @property
     def options(self) -> dict[str, Any]:
@@ -59,21 +66,16 @@ class Table(Module):
         weight.requires_grad = not freeze
         layer = cls.__new__(cls)  # nothing is drawn
         layer._set_up(*weight.shape, **options)
-        layer._own(weight)
+        layer.weight = weight
         return layer
 
-    def _drawn(self, std: float, rng: np.random.Generator | None, dtype: Any) -> Parameter:
-        """N(0, std^2), and zeros for the padding row."""
-        rng, shape = fresh_rng() if rng is None else rng, (self.num_embeddings, self.embedding_dim)
-        # Drawn in float32 where float32 is stored: no float64 copy of a large table.
-        drawn = rng.standard_normal(shape, np.float64 if dtype == np.float64 else np.float32)
+    def _drawn(self, shape: tuple[int, int], std: float, rng: np.random.Generator | None, dtype: Any) -> Parameter:
+        """N(0, std^2), zeros for the padding row; in float32 where that is stored: no float64 copy of a large table."""
+        drawn = (rng or fresh_rng()).standard_normal(shape, np.float64 if dtype == np.float64 else np.float32)
         drawn *= std
         if self.padding_idx is not None:
             drawn[self.padding_idx] = 0
         return Parameter(drawn.astype(dtype, copy=False))
-
-    def _own(self, weight: Parameter) -> None:
-        self.weight = weight
 
     def __setattr__(self, name: str, value: Any) -> None:
         """An option that is assigned later is checked, and told to the weight, as one that was given."""
@@ -94,7 +96,6 @@ class Table(Module):
             return
         if parameter.ndim != 2 or (self.padding_idx or 0) >= len(parameter):
             raise ValueError(f"the weight of {self._title()} is a table with as many rows, not {parameter.shape}")
-        self.num_embeddings, self.embedding_dim = parameter.shape
         if self.max_norm is not None:
             parameter.project = functools.partial(project_rows, max_norm=self.max_norm, norm_type=self.norm_type)
         if self.padding_idx is not None:
@@ -138,9 +139,7 @@ class Table(Module):
         """
         if k < 1:
             raise ValueError(f"a table grows by at least one row, not {k}")
-        rng = fresh_rng() if rng is None else rng
-        self.weight.grow(rng.standard_normal((k, self.embedding_dim)) * std)
-        self.num_embeddings += k
+        self.weight.grow((rng or fresh_rng()).standard_normal((k, self.embedding_dim)) * std)
         return self
 
     def _checked(self, ids: Any) -> Array:
@@ -195,7 +194,7 @@ class Embedding(Table):
                  dtype: Any = np.float32) -> None:
         self._set_up(num_embeddings, embedding_dim, padding_idx=padding_idx, max_norm=max_norm, norm_type=norm_type,
                      scale_grad_by_freq=scale_grad_by_freq, sparse=sparse)
-        self._own(self._drawn(std, rng, dtype))
+        self.weight = self._drawn((num_embeddings, embedding_dim), std, rng, dtype)
 
     @classmethod
     def from_pretrained(cls, table: Any, freeze: bool = True, padding_idx: int | None = None,
@@ -253,7 +252,7 @@ class Embedding(Table):
             layer._set_up(num_embeddings, embedding_dim, padding_idx=padding_idx, **options)  # before a file is made
         weight = open_mapped(path, (num_embeddings, embedding_dim), padding_idx, std, seed, dtype)
         layer._set_up(*weight.shape, padding_idx=weight.storage.table["padding_idx"], **options)
-        layer._own(weight)
+        layer.weight = weight
         return layer
 
     def flush(self) -> None:

@@ -47,7 +47,7 @@ class EmbeddingBag(Table):
         self._set_up(num_embeddings, embedding_dim, padding_idx=padding_idx, max_norm=max_norm, norm_type=norm_type,
                      scale_grad_by_freq=scale_grad_by_freq, sparse=sparse, mode=mode,
                      include_last_offset=include_last_offset)
-        self._own(self._drawn(std, rng, dtype))
+        self.weight = self._drawn((num_embeddings, embedding_dim), std, rng, dtype)
 
     @classmethod
     def from_pretrained(cls, table: Any, freeze: bool = True, max_norm: float | None = None, norm_type: float = 2.0,

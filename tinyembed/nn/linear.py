@@ -25,9 +25,16 @@ class Linear(Module):
                  rng: np.random.Generator | None = None, dtype: Any = np.float32) -> None:
         rng = fresh_rng() if rng is None else rng
         bound = 1 / np.sqrt(max(in_features, 1))
-        self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(rng.uniform(-bound, bound, (out_features, in_features)).astype(dtype))
         self.bias = Parameter(rng.uniform(-bound, bound, out_features).astype(dtype)) if bias else None
+
+    @property
+    def in_features(self) -> int:
+        return int(self.weight.shape[1])
+
+    @property
+    def out_features(self) -> int:
+        return len(self.weight)
 
     def forward(self, x: Any) -> Tensor:
         if shape_of(x)[-1:] != (self.in_features,):
@@ -46,7 +53,6 @@ class Linear(Module):
         self.weight.grow(rng.standard_normal((k, self.in_features)) * std)
         if self.bias is not None:
             self.bias.grow(np.zeros(k))
-        self.out_features += k
         return self
 
     def extra_repr(self) -> str:

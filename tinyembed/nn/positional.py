@@ -51,8 +51,11 @@ class LearnedPositionalEmbedding(Module):
 
     def __init__(self, max_seq_len: int, embed_dim: int, *, std: float = 0.02,
                  rng: np.random.Generator | None = None, dtype: Any = np.float32) -> None:
-        self.max_seq_len = max_seq_len
         self.table = Embedding(max_seq_len, embed_dim, std=std, rng=rng, dtype=dtype)
+
+    @property
+    def max_seq_len(self) -> int:
+        return self.table.num_embeddings
 
     def forward(self, x: Any, offset: int = 0) -> Tensor:
         x, T = sequence(self, x, self.table.embedding_dim)

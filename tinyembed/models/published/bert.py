@@ -21,6 +21,7 @@ from .weights import (
     model_files,
     read_config,
     refuse_larger,
+    refuse_other_rows,
     renamed,
     without_prefix,
     write_folder,
@@ -81,7 +82,9 @@ def save_bert(folder: str | os.PathLike[str], model: BERT, tokenizer: Tokenizer 
 
 def bert_files(model: BERT, head: bool) -> dict[str, Data]:
     """What `save_bert` writes, by the names of the files."""
-    tensors: dict[str, Array] = {}
+    embed, tensors = model.embed, dict[str, Array]()
+    refuse_other_rows(model.config, vocab_size=embed.token, max_position_embeddings=embed.position.table,
+                      type_vocab_size=embed.segment)
     for ours, p in model.named_parameters():
         theirs = each_of(renamed(ours, BERT_NAMES, "encoder.layer"))
         if theirs[0].startswith("cls.") and not head:

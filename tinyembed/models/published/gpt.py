@@ -20,6 +20,7 @@ from .weights import (
     numbers,
     read_config,
     refuse_larger,
+    refuse_other_rows,
     renamed,
     without_prefix,
     write_folder,
@@ -78,11 +79,12 @@ def save_gpt(folder: str | os.PathLike[str], model: GPT, tokenizer: Tokenizer | 
     True
     """
     c = model.config
-    if c.position != "learned" or c.gated or not c.bias:
+    if model.position is None or c.gated or not c.bias:
         raise ValueError("GPT-2 has learned positions, biases and no gates: this model is for te.train.save_checkpoint")
     if model.head is not None and model.head.out_features != c.vocab_size:
         raise ValueError(f"the token table has {c.vocab_size} rows and the head {model.head.out_features}: grow both "
                          "by model.grow(k)")
+    refuse_other_rows(c, block_size=model.position.table)
     tensors = {}
     for name, p in model.named_parameters():
         theirs = renamed(name, GPT_NAMES, "h")

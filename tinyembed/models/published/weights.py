@@ -26,7 +26,7 @@ from ...files import (
     short,
     write_together,
 )
-from ...nn import Module
+from ...nn import Embedding, Module
 from ...text import Tokenizer
 
 ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu",
@@ -175,6 +175,14 @@ def filled(model: Any, file: SafeTensors, found: Callable[[str], Array | None]) 
         state[name] = x
     Module.load_state_dict(model, state)
     return model.eval()
+
+
+def refuse_other_rows(config: Any, **tables: Embedding) -> None:
+    """ValueError for a table that has grown without the model: its files would be refused when they are read."""
+    for name, table in tables.items():
+        if (rows := table.num_embeddings) != (said := getattr(config, name)):
+            raise ValueError(f"config.{name} is {said}, and the table has {rows} rows: a vocabulary grows by "
+                             "model.grow(k); other tables have the size that the model was made with")
 
 
 def model_files(tensors: dict[str, Array], config: dict[str, Any]) -> dict[str, Data]:
