@@ -72,7 +72,7 @@ def primitive(forward: Callable[..., ValueAndVjp] | None = None, *, rows: bool =
                 values.append(x._data if x._reader is None else x.rows() if rows and not values else x.data)
                 if x._live:
                     live, parent = True, x._node or x
-                else:
+                elif x._data.dtype.kind != "f":  # ids, a mask
                     constants = True
             elif type(x) in PLAIN:
                 values.append(x)
