@@ -24,7 +24,7 @@ from tinyembed import ops
 from tinyembed.core import fresh_rng, seed_state
 from tinyembed.files import FileReference, write_tree
 from tinyembed.train import checkpoint, fit, load_checkpoint, save_checkpoint
-from tinyembed.train.place import generators_in
+from tinyembed.train.resume import generators_in
 
 FORGED = ("AdamW", "SGD, momentum, decay", "Adam, touched", "MT19937", "Philox")
 WAYS = ("model", "model and optimiser", "fit")

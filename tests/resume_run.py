@@ -28,7 +28,7 @@ from tinyembed import nn, ops, optim
 from tinyembed.core import fresh_rng, seed_state
 from tinyembed.data import Batches, NextTokenBatches
 from tinyembed.train import fit
-from tinyembed.train.place import generators_in, states
+from tinyembed.train.resume import generators_in, states
 
 V, D, T, STEPS, EVERY = 50, 4, 5, 37, 7
 # Calls of the loss (4 of them held-out after each 7 steps) at which a run dies: the first; before the first save;

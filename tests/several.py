@@ -14,7 +14,7 @@ from tinyembed import nn, ops
 from tinyembed.core import RowGrad, machine
 from tinyembed.data import Batches
 from tinyembed.optim import SGD, AdamW
-from tinyembed.train import fit, parallel
+from tinyembed.train import fit, processes
 
 try:
     import resource
@@ -263,7 +263,7 @@ def in_little_room(group):
 
 def clear_beside(group, where):
     """Whether this launch, and a sum of it, outlast what another launch clears."""
-    parallel._clear_killed(where)
+    processes._clear_killed(where)
     return group.all_reduce(1.0) == (group.size,) and sorted(os.listdir(where))
 
 
@@ -283,7 +283,7 @@ def refused(group):
 
 def cores(group):
     """How many threads BLAS is told to take, and whether there is a second one here."""
-    return [os.environ.get(name) for name in parallel.THREADS], machine.TWO
+    return [os.environ.get(name) for name in processes.THREADS], machine.TWO
 
 
 def each(group, *works):

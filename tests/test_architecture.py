@@ -18,7 +18,7 @@ OPTIONAL = {"tqdm", "matplotlib", "PIL", "sklearn"}  # inside a function, with a
 CLOSURES = {"nn.embedding": (14, 2350), "optim.sgd": (14, 2220), "train.loop": (18, 2830)}
 BASIC = ("module", "linear", "embedding", "positional", "norm", "dropout")
 SPINE = ["gradcheck", *(f"nn.{name}" for name in BASIC), "train.loop"]  # besides all of core, ops and optim
-ANNEX = {"files", "multiprocessing", "rows.mapped", "rows.report", "train.checkpoint", "train.group", "train.parallel"}
+ANNEX = {"files", "multiprocessing", "rows.mapped", "rows.report", "train.checkpoint", "train.group", "train.processes"}
 # Where the spine lets an annex in, on a call that asks for it.
 DOORS = {("nn.embedding", "rows.mapped"), ("train.loop", "rows.report"), ("train.loop", "train.checkpoint")}
 
@@ -201,7 +201,7 @@ def test_loading_the_layers_and_the_optimisers_loads_no_annex():
 BROKEN = {
     "core/__init__.py": "from .tensor import Tensor\n",
     "core/tensor.py": "from .. import version\n",
-    "core/walk.py": "from .tensor import Tensor\nimport multiprocessing\n",
+    "core/backward.py": "from .tensor import Tensor\nimport multiprocessing\n",
     "core/ring.py": "from .chain import a\n",
     "core/chain.py": "from .ring import b\n",
     "ops/__init__.py": "",
@@ -220,7 +220,7 @@ EXPECTED = {
     "upward": ["core.tensor:1 imports tinyembed", "ops.shape:1 imports nn"],
     "past_a_face": ["nn.linear:1 imports core.tensor"],
     "circles": ["core.chain -> core.ring -> core.chain"],
-    "annexes_in_the_spine": ["core.walk imports multiprocessing", "nn.embedding needs files.errors",
+    "annexes_in_the_spine": ["core.backward imports multiprocessing", "nn.embedding needs files.errors",
                              "nn.module:2 opens a door to files.errors"],
 }
 

@@ -43,7 +43,7 @@ from tinyembed.data import NextTokenBatches
 from tinyembed.files import FileReference, FormatError, SafeTensors, write_safetensors, write_tree
 from tinyembed.train import checkpoint as format
 from tinyembed.train import fit, load_checkpoint, save_checkpoint
-from tinyembed.train.place import generators_in
+from tinyembed.train.resume import generators_in
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
 

@@ -16,7 +16,7 @@ import tinyembed as te
 from tinyembed.files import FileReference, FormatError, SafeTensors, read_tree, strings_of, write_tree
 from tinyembed.nn import Embedding
 from tinyembed.rows import mapped
-from tinyembed.vectors import KeyedVectors, SearchIndex, index, table
+from tinyembed.vectors import KeyedVectors, SearchIndex, index, keyed_table
 
 BIG = [10**9, 2**62, np.full(3, 2**62), np.array([-1, 1, 2])]
 
@@ -54,8 +54,8 @@ ARCHIVES = {  # name -> (write into a folder, name of the file, its kind and lay
     "mapped table": (trained, "table.safetensors", mapped, use_table),
     "mapped table, SGD": (lambda folder: trained(folder, lambda p: te.optim.SGD(p, lr=0.1, momentum=0.5)),
                           "table.safetensors", mapped, use_table),
-    "keyed vectors": (some_vectors, "file", table, lambda folder: use_vectors(KeyedVectors.load(folder / "file"))),
-    "keyed vectors, mapped": (some_vectors, "file", table,
+    "keyed vectors": (some_vectors, "file", keyed_table, lambda folder: use_vectors(KeyedVectors.load(folder / "file"))),
+    "keyed vectors, mapped": (some_vectors, "file", keyed_table,
                               lambda folder: use_vectors(KeyedVectors.load(folder / "file", mmap="r"))),
     "search index": (lambda folder: SearchIndex(np.eye(3, 8), "dot", "int8").save(folder / "file"), "file", index,
                      lambda folder: SearchIndex.load(folder / "file").search(np.ones(8), 2))}

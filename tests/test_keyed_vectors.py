@@ -266,8 +266,8 @@ def test_an_unknown_key_is_named_with_its_nearest_spellings():
 
 
 def test_spellings_are_looked_for_only_when_the_message_is_read(monkeypatch):
-    from tinyembed.vectors import spelling
-    monkeypatch.setattr(spelling, "nearest_spellings", lambda *_: pytest.fail("looked"))
+    from tinyembed.vectors import unknown_key
+    monkeypatch.setattr(unknown_key, "nearest_spellings", lambda *_: pytest.fail("looked"))
     wv = make()
     for word in ("x", "y"):
         try:

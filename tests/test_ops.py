@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinyembed as te
-from tinyembed.core.walk import FORWARDS
-from tinyembed.ops.normal import normal_cdf
+from tinyembed.core.backward import FORWARDS
+from tinyembed.ops.gelu import normal_cdf
 
 ops = te.ops
 every_op = pytest.mark.parametrize("name", sorted(CASES))

@@ -44,7 +44,7 @@ from several import (
 import tinyembed as te
 from tinyembed.core import RowGrad
 from tinyembed.optim import AdamW
-from tinyembed.train import Group, evaluate, fit, launch, parallel
+from tinyembed.train import Group, evaluate, fit, launch, processes
 from tinyembed.train.loop import examples_in
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*never touched")
@@ -56,7 +56,7 @@ TESTS = str(Path(__file__).parent)
 def nothing_remains(tmp_path, monkeypatch):
     """Neither processes nor files, after each test."""
     (tmp_path / "shared").mkdir()
-    monkeypatch.setattr(parallel, "SHARED", str(tmp_path / "shared"))
+    monkeypatch.setattr(processes, "SHARED", str(tmp_path / "shared"))
     yield
     assert multiprocessing.active_children() == []
     assert list((tmp_path / "shared").iterdir()) == []
@@ -215,12 +215,12 @@ def test_where_there_is_no_room_for_sums_the_error_says_how_much_and_where():
 
 
 def test_blas_gets_its_share_of_the_cores_and_what_was_set_stays(monkeypatch):
-    for name in parallel.THREADS:
+    for name in processes.THREADS:
         monkeypatch.delenv(name, raising=False)
-    assert launch(cores, 2) == ([str(max(1, parallel.CORES // 2))] * 3, parallel.CORES > 3)
+    assert launch(cores, 2) == ([str(max(1, processes.CORES // 2))] * 3, processes.CORES > 3)
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    assert launch(cores, 2) == ([None, "5", None], parallel.CORES > 1)
-    assert [os.environ.get(name) for name in parallel.THREADS] == [None, "5", None]
+    assert launch(cores, 2) == ([None, "5", None], processes.CORES > 1)
+    assert [os.environ.get(name) for name in processes.THREADS] == [None, "5", None]
 
 
 @pytest.fixture
@@ -231,9 +231,9 @@ def started():
     def start(folder, code):
         (folder / "program.py").write_text(f"""
 from several import endless
-from tinyembed.train import launch, parallel
+from tinyembed.train import launch, processes
 if __name__ == "__main__":
-    parallel.SHARED = {str(folder / "shared")!r}
+    processes.SHARED = {str(folder / "shared")!r}
     {code}
 """)
         program = subprocess.Popen([sys.executable, "program.py"], cwd=folder, text=True, start_new_session=True,
@@ -293,16 +293,16 @@ def test_what_a_launch_whose_processes_were_all_killed_has_left_is_cleared_by_th
     os.killpg(program.pid, signal.SIGKILL)
     program.communicate()
     killed, = shared.iterdir()
-    assert killed.name.startswith(parallel.PREFIX) and (killed / "table").exists()
-    others = {shared / "tinyembed-launches", shared / f"{parallel.PREFIX}link", elsewhere}
+    assert killed.name.startswith(processes.PREFIX) and (killed / "table").exists()
+    others = {shared / "tinyembed-launches", shared / f"{processes.PREFIX}link", elsewhere}
     (shared / "tinyembed-launches").mkdir()
     elsewhere.mkdir()
     (elsewhere / "file").touch()
-    (shared / f"{parallel.PREFIX}link").symlink_to(elsewhere)
+    (shared / f"{processes.PREFIX}link").symlink_to(elsewhere)
     if os.getuid() == 0:
-        others.add(shared / f"{parallel.PREFIX}other")
-        (shared / f"{parallel.PREFIX}other").mkdir()
-        os.chown(shared / f"{parallel.PREFIX}other", 12345, -1)
+        others.add(shared / f"{processes.PREFIX}other")
+        (shared / f"{processes.PREFIX}other").mkdir()
+        os.chown(shared / f"{processes.PREFIX}other", 12345, -1)
     there = launch(clear_beside, 2, str(shared))
     assert len(there) == len(others) and not killed.exists() and (elsewhere / "file").exists()
     for path in others - {elsewhere}:
@@ -312,16 +312,16 @@ def test_what_a_launch_whose_processes_were_all_killed_has_left_is_cleared_by_th
 @posix
 def test_a_folder_that_is_taken_for_one_of_the_dead_is_made_anew(tmp_path, monkeypatch):
     """Another launch may begin after it was made, and before it is held."""
-    held, made = parallel._held, []
+    held, made = processes._held, []
 
     def late(folder):
         made.append(folder)
         if len(made) < 3:
-            parallel._clear_killed(parallel.SHARED)
+            processes._clear_killed(processes.SHARED)
         return held(folder)
 
-    monkeypatch.setattr(parallel, "_held", late)
-    with parallel._new_folder() as folder:
+    monkeypatch.setattr(processes, "_held", late)
+    with processes._new_folder() as folder:
         assert os.path.isdir(folder) and folder == made[2]
-        parallel._clear_killed(parallel.SHARED)
+        processes._clear_killed(processes.SHARED)
         assert os.path.isdir(folder)

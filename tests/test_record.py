@@ -8,7 +8,7 @@ from tinyembed import rows
 from tinyembed.core import Record
 from tinyembed.files import FormatError, check_tree
 from tinyembed.train.history import Mean
-from tinyembed.train.place import Epochs
+from tinyembed.train.resume import Epochs
 
 
 def trained(rule, **settings):

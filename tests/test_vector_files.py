@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-import tinyembed.files.source
+import tinyembed.files.gzipped
 import tinyembed.files.word_rows
 from tinyembed.files import FormatError, read_word2vec, write_word2vec
 
@@ -59,7 +59,7 @@ def refusal(data, **options):
 @contextlib.contextmanager
 def with_block(size):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tinyembed.files.source, "BLOCK", size)
+        patch.setattr(tinyembed.files.gzipped, "BLOCK", size)
         yield patch
 
 
@@ -141,7 +141,7 @@ def test_numbers_are_rounded_as_python_and_numpy_do(tmp_path, number, dtype):
 @pytest.mark.parametrize("block", [1, 2, 3, 5, 8, 1 << 18])
 @pytest.mark.parametrize("packed", [False, True])
 def test_all_line_ends_and_cuts_between_blocks(tmp_path, monkeypatch, data, options, block, packed):
-    monkeypatch.setattr(tinyembed.files.source, "BLOCK", block)
+    monkeypatch.setattr(tinyembed.files.gzipped, "BLOCK", block)
     (tmp_path / "x").write_bytes(gzip.compress(data) if packed else data)
     same(read_word2vec(tmp_path / "x", **options), (["a", "b"], np.float32([[1, 2], [3, 4]])))
 
@@ -151,7 +151,7 @@ def test_all_line_ends_and_cuts_between_blocks(tmp_path, monkeypatch, data, opti
 @pytest.mark.parametrize("block", [1, 9, 1 << 18])
 def test_limit_reads_the_first_rows_and_no_further(tmp_path, monkeypatch, options, limit, block):
     path = tmp_path / "x"
-    monkeypatch.setattr(tinyembed.files.source, "BLOCK", block)
+    monkeypatch.setattr(tinyembed.files.gzipped, "BLOCK", block)
     table = ["a", "b", "c"], np.arange(6, dtype=np.float32).reshape(3, 2)
     write_word2vec(path, *table, **options)
     first = table[0][:limit], table[1][:limit]
@@ -274,7 +274,7 @@ ONE = struct.pack("<2f", 1, 2)
 ])
 @pytest.mark.parametrize("block", [1, 4, 1 << 18])
 def test_the_binary_form_that_is_not_right_is_refused_with_its_offset(monkeypatch, data, complaint, block):
-    monkeypatch.setattr(tinyembed.files.source, "BLOCK", block)
+    monkeypatch.setattr(tinyembed.files.gzipped, "BLOCK", block)
     assert re.match(complaint, refusal(data, binary=True)), refusal(data, binary=True)
     packed = refusal(gzip.compress(data), binary=True)
     assert re.match(complaint, packed) or ("bytes at least" in complaint and "the file ends within it" in packed)
@@ -347,7 +347,7 @@ COSTLY = {
 def test_a_refused_file_takes_no_more_memory_than_its_bytes_and_some(tmp_path, monkeypatch, kind, packed):
     """64 MB are allowed; with limits of a fourth it is a sixteenth of that at most."""
     monkeypatch.setattr(tinyembed.files.word_rows, "SPARE", UNIT)
-    monkeypatch.setattr(tinyembed.files.source, "BLOCK", UNIT // 4)
+    monkeypatch.setattr(tinyembed.files.gzipped, "BLOCK", UNIT // 4)
     monkeypatch.setattr(tinyembed.files.word2vec, "_LONGEST", UNIT)
     data, options, complaint = COSTLY[kind]
     path = tmp_path / "x"
@@ -447,7 +447,7 @@ def test_other_arrays_are_written_as_they_are(tmp_path):
 
 
 def test_progress_is_shown_on_the_error_stream(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(tinyembed.files.source, "BLOCK", 7)
+    monkeypatch.setattr(tinyembed.files.gzipped, "BLOCK", 7)
     for name in "x", "x.gz":
         write_word2vec(tmp_path / name, map(str, range(50)), np.ones((50, 2)))
         read_word2vec(tmp_path / name, progress=True)

@@ -7,7 +7,7 @@ import pytest
 
 from tinyembed.files import FormatError
 from tinyembed.models import Doc2Vec, FastText, GloVe, ItemToVec, TaggedDocument, Word2Vec
-from tinyembed.models.base import MADE
+from tinyembed.models.words import MADE
 from tinyembed.vectors import KeyedVectors
 
 FIVE = [line.split() for line in (

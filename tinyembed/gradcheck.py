@@ -1,4 +1,4 @@
-"""Finite differences against the engine: does backward compute what the forward's values say?
+"""Gradient checks: the engine's gradients against finite differences.
 
 A derivative along a direction u is measured from five values of the function,
 

@@ -49,4 +49,4 @@ print("without positions, order is invisible:", np.allclose(free(x[:, order]).da
 rotary = te.nn.MultiHeadAttention(d, 2, position=te.nn.RotaryEmbedding(d // 2), rng=np.random.default_rng(1),
                                   dtype=np.float64)
 print("with rotary positions:", np.allclose(rotary(x[:, order]).data, rotary(x).data[:, order]))
-# Next: a pile of such layers gives each word a vector of its own in each sentence. Step 14: context.
+# Next: a stack of such layers gives each word a vector of its own in each sentence. Step 14: context.

@@ -1,4 +1,4 @@
-"""Floor 0: row gradients, tensors, the backward walk, parameters and their storage, records, ids, randomness."""
+"""Floor 0: row gradients, tensors, the backward pass, parameters and their storage, records, ids, randomness."""
 
 from .arrays import as_axes
 from .blas import products_in_halves
@@ -8,9 +8,9 @@ from .modes import debug_nan, enable_grad, mode, no_grad
 from .names import Answering, answer, answering, no_such_name
 from .parameter import FileReference, Parameter, Storage
 from .primitive import ValueAndVjp, method, primitive
+from .randomness import fresh_rng, restore_seed, seed, seed_state
 from .record import Record
 from .rowgrad import CHUNK, Array, RowGrad, norm, sum_dtype, sum_rows, sum_rows_by_id, unique_inverse
-from .seeds import fresh_rng, restore_seed, seed, seed_state
 from .tensor import METHODS, OPS, Op, Tensor, bare, unwrapped, wrap
 from .version import __version__
 from .warning import warn

@@ -1,4 +1,4 @@
-"""Matrix products in two threads of ours, with one of the BLAS's in each.
+"""Matrix products in two threads of our own, each with a single-threaded BLAS.
 
 Left to itself, BLAS divides each product between its threads, and they wait for each other at the end of each; what
 lies between two products has one thread. Where a long computation falls into two parts that have nothing to do with

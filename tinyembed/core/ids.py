@@ -1,4 +1,4 @@
-"""Ids that a user gave, checked before anything is read or changed: integers, each of a row that there is."""
+"""Validation of ids: integers, each of an existing row, checked before anything is read or changed."""
 
 from __future__ import annotations
 

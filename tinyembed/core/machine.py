@@ -1,4 +1,4 @@
-"""What the machine makes of a long computation: blocks that fit a cache, two threads, freed memory that is kept.
+"""Performance on the machine at hand: cache-sized blocks, two threads, freed memory kept for reuse.
 
 None of it changes a result. Last in reading order: nothing else in this room needs to be understood through it.
 """

@@ -1,4 +1,4 @@
-"""Two switches on how ops run: without recording (no_grad), and with every result looked at (debug_nan)."""
+"""Two modes in which ops run: no_grad (no graph is recorded) and debug_nan (every result is checked)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parameter: a leaf that a module owns and an optimiser changes; and where its rows are kept."""
+"""Parameter: a trainable leaf tensor of a module, and Storage: where its rows are kept."""
 
 from __future__ import annotations
 

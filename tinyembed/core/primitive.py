@@ -1,4 +1,4 @@
-"""The decorator that makes an op of a function: it hands it arrays, and makes a node of its vjp."""
+"""The @primitive decorator: it makes an op of a function on arrays, and a graph node of its vjp."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from .arrays import as_axes, beside_arrays, given, is_scalar, kept, plain_number, result_array, words_for
+from .backward import FORWARDS, Node, Vjp
 from .modes import check_finite, mode
 from .names import answer, answering
 from .rowgrad import Array
 from .tensor import METHODS, OPS, Op, Tensor, holds_tensor, unwrapped, wrap
-from .walk import FORWARDS, Node, Vjp
 
 ValueAndVjp = tuple[Any, Vjp]
 WIDE, _told = np.dtype(np.float64), list[str]()  # the op that a process was told of, because it made float64

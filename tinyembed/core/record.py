@@ -1,4 +1,4 @@
-"""Record: a class that is kept in files names its fields once."""
+"""Record: base class of objects that are saved to files; it declares their fields once."""
 
 from __future__ import annotations
 

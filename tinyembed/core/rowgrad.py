@@ -1,4 +1,4 @@
-"""A gradient that touches few rows, and the scatter-add that sums it.
+"""RowGrad: a sparse gradient of few rows, and the scatter-add that sums it.
 
 A lookup `W[ids]` reads N rows of a (V, D) table. Its gradient is zero everywhere else, so it is kept as what it is,
 N (id, row) pairs, from the lookup to the optimiser. Nothing on that way allocates or walks (V, D).

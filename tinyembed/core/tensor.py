@@ -1,9 +1,9 @@
-"""Tensor: a value, and what its operators and methods find.
+"""Tensor: an array in a computation graph, its operators and methods.
 
 A computation is a graph. `@primitive` (primitive.py) makes a node for every op it runs: the op's vjp (its gradient
-rule) and where its inputs came from; `backward` walks over the nodes (walk.py). A Tensor is a value, a Node is how it
-was made. They are two objects so that an intermediate array lives only as long as somebody needs it: the nodes hold
-what the vjps closed over, and nothing else.
+rule) and where its inputs came from; `backward` visits the nodes (backward.py). A Tensor is a value, a Node is how
+it was made. They are two objects so that an intermediate array lives only as long as somebody needs it: the nodes
+hold what the vjps closed over, and nothing else.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any, cast
 import numpy as np
 
 from .arrays import new_array
+from .backward import Node, backward_pass, tick
 from .modes import mode
 from .names import answering, no_such_name
 from .rowgrad import Array, RowGrad
-from .walk import Node, tick, walk
 
 Op = Callable[..., "Tensor"]
 
@@ -182,7 +182,7 @@ class Tensor:
         grad = np.asarray(grad.data if isinstance(grad, Tensor) else grad, self.dtype)
         if grad.shape != self.shape:
             raise ValueError(f"grad has shape {grad.shape}, the tensor {self.shape}")
-        walk(self if self._node is None else self._node, grad)
+        backward_pass(self if self._node is None else self._node, grad)
 
     # -- looks ---------------------------------------------------------------------------------------------------------
 

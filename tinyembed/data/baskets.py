@@ -1,4 +1,4 @@
-"""Baskets, in which each item is a neighbour of each other, cut into blocks: the batches of ItemToVec."""
+"""Training batches for ItemToVec: baskets cut into blocks, every item a context of every other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Documents split for training and for judging; batches of examples at hand, and of a stream of ids."""
+"""Train/validation split of documents; mini-batches of arrays and of a stream of token ids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which words stand near which, how often: the counts that GloVe is trained on, and its batches."""
+"""Co-occurrence counts of words, and the batches of them that GloVe trains on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drawn shapes and the captions that say what is to be seen: colour, shape, size and place.
+"""Synthetic pictures of shapes with captions that name colour, shape, size and place.
 
 What a picture shows is known, since its attributes were there first; its caption tells them, and nothing else. Exact
 place and size, hue, brightness, the turn of the shape, background and noise are drawn for each picture.

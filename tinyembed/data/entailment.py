@@ -1,4 +1,4 @@
-"""Pairs of English sentences of which the first implies the second, leaves it open, or rules it out."""
+"""Synthetic sentence pairs for natural language inference: entailment, neutral, contradiction."""
 
 from __future__ import annotations
 

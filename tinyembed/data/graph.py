@@ -1,4 +1,4 @@
-"""Graphs as adjacency arrays: for each node, the nodes that its edges lead to, and their weights."""
+"""Graph: adjacency arrays in compressed form: each node's neighbours and the weights of its edges."""
 
 from __future__ import annotations
 

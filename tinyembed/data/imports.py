@@ -1,4 +1,4 @@
-"""A graph that every Python installation has: which module of its library imports which."""
+"""The import graph of Python's standard library: an example graph that needs no download."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Zachary's karate club: the network that every method for graphs is tried on first."""
+"""Zachary's karate club: the social network that graph methods are tried on first."""
 
 from __future__ import annotations
 

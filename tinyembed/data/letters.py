@@ -1,4 +1,4 @@
-"""Letters drawn from the fonts that matplotlib brings along: which letter it is, and in which style."""
+"""Pictures of letters, rendered from matplotlib's fonts, labelled by letter and by style."""
 
 from __future__ import annotations
 

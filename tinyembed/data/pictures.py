@@ -1,4 +1,4 @@
-"""Pictures with classes that need no download: scikit-learn's digits, letters drawn from fonts, your own folder."""
+"""Labelled pictures without a download: scikit-learn's digits, rendered letters, your own folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A corpus in an invented language of which is known what there is to learn: classes, pairs, analogies.
+"""A synthetic corpus with planted structure: word classes, pairs and analogies with known answers.
 
 Each word has two features, those of its row and of its column in a grid: `queen` is royal and female, `paris` French
 and a capital. A feature shows in the company that a word keeps: it has context words of its own, and a sentence about

@@ -1,4 +1,4 @@
-"""English prose that needs no download: the documentation inside Python's own standard library.
+"""English prose that needs no download: the documentation inside Python's standard library.
 
 Source files are parsed, never imported, so nothing of the library runs.
 """

@@ -1,4 +1,4 @@
-"""Who did what to whom, where and when; and the English sentences that say it.
+"""Scenes (who did what to whom, where and when) and the English sentences that describe them.
 
 `entailment_pairs` and `similar_pairs` are made of these: what a sentence means is known, since it was there first.
 """

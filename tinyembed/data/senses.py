@@ -1,4 +1,4 @@
-"""Sentences in which one word has two meanings, made from patterns: what static vectors cannot tell apart."""
+"""Sentences in which one word has two senses: what static vectors cannot tell apart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pairs of English sentences, and how alike they are in meaning, from 0 to 5."""
+"""Synthetic sentence pairs with a similarity score from 0 to 5."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random walks on graphs, thousands of walkers a step: the sentences of DeepWalk and node2vec."""
+"""Random walks on graphs, thousands at a time: the sentences of DeepWalk and node2vec."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Running text cut into blocks of words with what stands around them: the batches of Word2Vec and its relatives."""
+"""Context windows: running text cut into blocks with their contexts, the batches of Word2Vec and its relatives."""
 
 from __future__ import annotations
 

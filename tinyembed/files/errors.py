@@ -1,4 +1,4 @@
-"""The one exception of all readers of files, and how it shows what was found."""
+"""FormatError, the one exception of all file readers, and how it quotes what was found."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import FormatError, Path, short
-from .source import open_file
+from .gzipped import open_file
 from .untrusted import Repeats, check_errors, decode
 
 _MAGIC = 793712314

@@ -1,4 +1,4 @@
-"""The header of a safetensors file, both ways: what it says of a file's bytes, checked, and what a writer says there.
+"""The header of a safetensors file: parsed and validated when read, built when written.
 
     n (8 bytes, little-endian) · n bytes of JSON {name: {"dtype", "shape", "data_offsets": [begin, end]}, …} · data
 

@@ -1,4 +1,4 @@
-"""Two files for TensorFlow's Embedding Projector (https://projector.tensorflow.org, "Load"): vectors and their words.
+"""Export for TensorFlow's Embedding Projector (https://projector.tensorflow.org, "Load"): vectors and labels.
 
     vectors.tsv    a row a line, tabs between the numbers, no header
     metadata.tsv   words alone, a line each, no header; with further columns a header, and tabs between the columns
@@ -16,9 +16,9 @@ from typing import BinaryIO
 import numpy.typing as npt
 
 from ..core import blocks
+from .atomic import write_together
 from .errors import Path, short
 from .word_rows import checked, refuse_characters, shortest
-from .writing import write_together
 
 _PARTING = "\t\n\r"
 

@@ -1,4 +1,4 @@
-"""safetensors files, as models are published: read where they lie, through a mapping, and written in one pass."""
+"""safetensors files: read through a memory map, written in one pass."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ..core import Array, as_ids, blocks
+from .atomic import atomic_write
 from .bfloat import narrow, widen
 from .errors import FormatError, Path, short
+from .gzipped import check_whole, open_file
 from .header import STORED, Place, header_bytes, read_header
-from .source import check_whole, open_file
 from .untrusted import read_json
-from .writing import atomic_write
 
 CHUNK = 1 << 20  # bytes written at once
 

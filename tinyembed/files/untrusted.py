@@ -19,7 +19,7 @@ import numpy as np
 
 from ..core import blocks
 from .errors import FormatError, Path, short
-from .source import read_file
+from .gzipped import read_file
 
 FIRST = 1 << 16  # words after which it is first asked whether one stands there twice
 FEW = 1000  # words of which strings are made to find that out

@@ -25,11 +25,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core import Array, blocks
+from .atomic import atomic_write
 from .errors import FormatError, Path, short
-from .source import Source
+from .gzipped import Source
 from .untrusted import check_errors
 from .word_rows import Rows, checked, collect, refuse_first, rounded, shortest
-from .writing import atomic_write
 
 _BOM = b"\xef\xbb\xbf"
 _HEADER = re.compile(rb"[ \t]*([0-9]{1,15})[ \t]+([0-9]{1,15})[ \t]*\r?\n")

@@ -1,4 +1,4 @@
-"""Words with a row of numbers each, as files have them: read some rows at a time, checked and printed to be written.
+"""Lines of a word and its numbers: read in chunks, validated, and printed so that they read back exactly.
 
 A file that is refused in the end must not have cost much more memory than it has bytes. Until all is read, words stay
 the bytes they are. If what is kept outgrows the file (numbers of one digit become four bytes each) the rest is only
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ..core import Array
 from .errors import FormatError, Path, short
-from .source import Source
+from .gzipped import Source
 from .untrusted import Repeats, decode_all
 
 SPARE = 24 << 20  # bytes that what is kept may take beyond those of the file

@@ -1,4 +1,4 @@
-"""BERT: a pile of transformer blocks that look both ways, trained to fill in words that were masked out."""
+"""BERT: a stack of bidirectional transformer blocks, pretrained on masked tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a SentenceEncoder reads the tokens of a text with, besides BERT: their rows alone, or an LSTM over them."""
+"""Token encoders for SentenceEncoder, besides BERT: static embeddings, and an LSTM over them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A word from its characters: rows, convolutions over them, the maximum over the word. So every word has a vector."""
+"""Character CNN: a word vector from its characters by convolution and max pooling, so every word has one."""
 
 from __future__ import annotations
 

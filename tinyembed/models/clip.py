@@ -1,4 +1,4 @@
-"""CLIP: a picture tower and a text tower, trained until a picture and its caption have one direction in one space."""
+"""CLIP: an image tower and a text tower, trained so that a picture and its caption point the same way."""
 
 from __future__ import annotations
 

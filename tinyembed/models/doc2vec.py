@@ -1,4 +1,4 @@
-"""Doc2Vec: a vector for each document, learned like those of words; for new ones, while all else stands still."""
+"""Doc2Vec: document vectors, trained like word vectors, and inferred for new documents."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from ..optim import Adagrad
 from ..text import LineSentences
 from ..train import fit
 from ..vectors import KeyedVectors
-from .base import TextModel, all_or_nothing, text_of
 from .settings import Settings, shows
 from .word2vec import RATE, WindowModel, Word2Vec, ragged_rows
+from .words import TextModel, all_or_nothing, text_of
 
 SELDOM = 3.0  # a document's vector is stepped about once in an epoch, a word's many times: it takes longer steps
 

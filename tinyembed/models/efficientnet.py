@@ -1,4 +1,4 @@
-"""EfficientNet: blocks that widen, look around in each channel alone, weigh the channels, and narrow again."""
+"""EfficientNet: inverted residual blocks with depthwise convolution and squeeze-and-excitation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FastText: a word is the mean of itself and its pieces, so that a word never seen has a vector too."""
+"""FastText: a word vector is the mean of the vectors of its character n-grams, so unseen words have one too."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ..files import short
 from ..optim import Adagrad
 from ..text import Vocabulary
 from ..vectors import KeyedVectors
-from .base import TextModel
 from .settings import shows
 from .word2vec import WindowModel, Word2Vec, Word2VecSettings, ragged_rows
+from .words import TextModel
 
 SPARE = 1 << 19  # characters of pieces that a small file may speak of
 

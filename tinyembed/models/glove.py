@@ -1,4 +1,4 @@
-"""GloVe: vectors whose dot products are the logarithms of how often words stand together."""
+"""GloVe: word vectors whose dot products approximate the logarithms of co-occurrence counts."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ..nn import Module
 from ..ops import einsum, embedding
 from ..optim import Adagrad
 from ..train import fit
-from .base import TextModel, all_or_nothing
 from .settings import Settings, shows
+from .words import TextModel, all_or_nothing
 
 BATCH = 4096  # entries of the matrix in a step
 

@@ -1,4 +1,4 @@
-"""GPT: a pile of causal transformer blocks that predicts the next token, as GPT-2 is built."""
+"""GPT: a stack of causal transformer blocks that predicts the next token, built as GPT-2 is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ItemToVec: a basket is a sentence without an order, an item a word, and Word2Vec does the rest."""
+"""ItemToVec: item vectors from baskets: skip-gram in which a whole basket is one context."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ..core import Array
 from ..data import BasketBatches, SentenceIds, WindowBatches, checked_sentences
 from ..text import noise_distribution
 from ..vectors import node_key
-from .base import TextModel, all_or_nothing, text_of
 from .node2vec import NodeModel
 from .settings import Settings, shows
 from .word2vec import BLOCKS, NEGATIVES
+from .words import TextModel, all_or_nothing, text_of
 
 
 @dataclass

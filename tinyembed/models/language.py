@@ -1,4 +1,4 @@
-"""What language models share: a loss for the next token, text drawn token by token, and a measure across tokenisers."""
+"""Base of the language models: next-token loss, generation, bits per byte."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LINE: vectors of nodes from edges drawn one by one, without walks."""
+"""LINE: node vectors from sampled edges, without random walks."""
 
 from __future__ import annotations
 

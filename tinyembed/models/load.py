@@ -1,4 +1,4 @@
-"""One call for the models of others: their folder says what they are."""
+"""load(folder): published models of any supported architecture, recognised by their configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recurrent language model: all that was read so far, in one state of fixed size."""
+"""LSTMModel: a recurrent language model."""
 
 from __future__ import annotations
 

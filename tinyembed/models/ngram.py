@@ -1,4 +1,4 @@
-"""Models that look at a fixed number of last tokens: one (the bigram), or a few (the first neural language model)."""
+"""Models of fixed context: the bigram, and the neural n-gram of Bengio et al."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DeepWalk and node2vec: a random walk on a graph is a sentence, a node a word, and Word2Vec does the rest."""
+"""DeepWalk and node2vec: Word2Vec on random walks: a walk is a sentence, a node a word."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recommenders: what users will want, from what they have. Matrix factorisation, and BPR, which learns orders alone.
+"""Recommenders from interactions: matrix factorisation, and BPR (Bayesian personalised ranking).
 
 A user and an item are a vector each; their dot product, and what is said of each by itself, is how much the one wants
 the other.

@@ -1,4 +1,4 @@
-"""Relations as ways to move: TransE, DistMult, ComplEx and RotatE, models of triples (head, relation, tail).
+"""Knowledge graph embeddings: TransE, DistMult, ComplEx and RotatE, models of triples (head, relation, tail).
 
 A relation moves an entity, from head to tail, or back from tail to head; where it arrives is compared with all
 entities. A model says how, and nothing else:

@@ -1,4 +1,4 @@
-"""ResNet: each block adds a little to what came in, and so a hundred layers can be trained."""
+"""ResNet: convolutional networks with residual connections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SentenceEncoder: tokens to vectors, pooled to one for the text; and what such encoders are trained for."""
+"""SentenceEncoder: token vectors pooled to one sentence vector, and its training objectives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of the word models: each is kept in one place, and checked whenever it is set.
+"""Settings of the word models: each is stored once, and validated whenever it is set.
 
 A model has a dataclass of settings, in the order and with the defaults of its constructor, which are gensim's. The
 model's network reads the same object, so what is assigned counts from the next batch on. A name that two models have

@@ -1,4 +1,4 @@
-"""SIF: a sentence as the mean of its words' vectors, the rare words weighing more. Nothing is trained."""
+"""SIF: sentence vectors as weighted means of word vectors, rare words weighing more. Nothing is trained."""
 
 from __future__ import annotations
 

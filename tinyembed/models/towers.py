@@ -1,4 +1,4 @@
-"""Two towers: a user's vector from features of the user, an item's from features of the item, near what it goes with.
+"""Two towers: user and item vectors from their features, trained to be near for pairs that go together.
 
 What has a row of its own is known from its past alone. What is put together from features has a vector on its first
 day, and the vectors of items can be searched like any others.

@@ -1,4 +1,4 @@
-"""VGG: windows of 3 x 3, many of them one after the other, then dense layers."""
+"""VGG: stacks of 3 x 3 convolutions, then dense layers."""
 
 from __future__ import annotations
 

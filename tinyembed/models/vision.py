@@ -1,4 +1,4 @@
-"""Models of pictures: each makes a vector of a picture, and a head says from it what the picture shows."""
+"""Image classifiers: a small CNN and the Vision Transformer; what all image models share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Word2Vec: words from their neighbours. gensim's names and defaults, this framework's engine and loop."""
+"""Word2Vec: skip-gram and CBOW with negative sampling, with gensim's names and defaults."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ..optim import Adagrad
 from ..text import Vocabulary, keep_probabilities, noise_distribution
 from ..train import evaluate, fit
 from ..vectors import listed
-from .base import TextModel, all_or_nothing, text_of
 from .settings import Settings, shows
+from .words import TextModel, all_or_nothing, text_of
 
 # With CBOW, and with skip-gram, of which each word is several examples:
 RATE = (10.5, 9.0)  # Adagrad's learning rate for an alpha of 1

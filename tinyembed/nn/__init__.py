@@ -1,4 +1,4 @@
-"""Floor 3: Module, the layers, and what makes an encoder of any of them, one idea a file."""
+"""Floor 3: Module, the layers, and the base of encoders, one idea a file."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Activations as layers, for a Sequential; elsewhere the ops serve as well."""
+"""Activations as layers, for use in a Sequential."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Multi-head attention: every position gathers from the others what its queries ask for."""
+"""Multi-head attention, self and cross, with masks and a key-value cache."""
 
 from __future__ import annotations
 

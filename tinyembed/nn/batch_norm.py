@@ -1,4 +1,4 @@
-"""Normalisation of each channel over the batch, and the running means by which single pictures are normalised."""
+"""Batch normalisation of channels, with running statistics for evaluation."""
 
 from __future__ import annotations
 

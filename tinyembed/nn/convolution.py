@@ -1,4 +1,4 @@
-"""Layers for pictures (N, C, H, W) and for sequences (N, C, L): convolution and pooling."""
+"""Convolution and pooling layers, for pictures (N, C, H, W) and sequences (N, C, L)."""
 
 from __future__ import annotations
 

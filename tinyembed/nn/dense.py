@@ -1,4 +1,4 @@
-"""An affine layer with an activation."""
+"""A linear layer with an activation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dropout as a layer: on in training, off in evaluation."""
+"""Dropout as a layer: active in training, off in evaluation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The token table, and what it shares with bags: the rows, which of them stay put, and how long they may be."""
+"""Embedding: the token table; frozen rows, padding and max_norm, which bags share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table read in bags: the rows of each bag of ids as one vector."""
+"""EmbeddingBag: bags of ids, each reduced to one vector."""
 
 from __future__ import annotations
 

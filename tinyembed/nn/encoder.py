@@ -1,4 +1,4 @@
-"""What all encoders share: items in, a vector each out, whatever the batches they are cut into."""
+"""Base of the encoders: items in, one vector each out, independent of the batch size."""
 
 from __future__ import annotations
 

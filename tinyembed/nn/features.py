@@ -1,4 +1,4 @@
-"""What a module inside a model gives, as the vector of an item: any model is an encoder."""
+"""Features: the output of any module inside a model as the item's vector; every model is an encoder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The affine layer."""
+"""The linear layer."""
 
 from __future__ import annotations
 

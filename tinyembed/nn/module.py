@@ -1,4 +1,4 @@
-"""Module: a thing with parameters and a forward. No registration: the parameters are found by looking."""
+"""Module: the base of layers and models; parameters are found by walking its attributes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Normalisation of each vector over its width."""
+"""LayerNorm and RMSNorm."""
 
 from __future__ import annotations
 

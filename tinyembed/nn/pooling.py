@@ -1,4 +1,4 @@
-"""The vectors of a text's tokens as one vector for the text."""
+"""Pooling of token vectors into one sentence vector."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Absolute positions: where a token stands, told to a model that would not see it otherwise; and the input layers.
+"""Absolute position embeddings: learned and sinusoidal; the input layers of GPT and BERT.
 
 To a mean of token rows, and to attention too, the order of the tokens is invisible. What is added here shows it.
 `relative.py` has the positions that speak of distances instead.

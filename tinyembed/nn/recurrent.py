@@ -1,4 +1,4 @@
-"""Recurrent layers: sequences read step by step, with a state that is handed on.
+"""Recurrent layers: LSTM and GRU, stacked and bidirectional, on padded batches.
 
 LSTM and GRU differ in the op that runs one layer in one direction (`ops.lstm`, `ops.gru`) and in how many arrays their
 state has. All else is here once: layers upon layers, both directions, states, padding.

@@ -1,4 +1,4 @@
-"""Relative positions: what a model is told is how far apart two tokens stand, not where.
+"""Relative positions: rotary embeddings, ALiBi, learned biases, T5's buckets.
 
 Three ways into the scores of attention, score[i, j] = q[i] . k[j]: turn q and k by their positions (rotary), add a
 learned number for each distance (relative bias), or subtract distance times a fixed slope (ALiBi). All three run beyond

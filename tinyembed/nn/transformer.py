@@ -1,4 +1,4 @@
-"""The block that transformers are piles of: attention between positions, then an MLP at each."""
+"""The transformer block: multi-head attention, then an MLP, each with a residual connection and a norm."""
 
 from __future__ import annotations
 

@@ -53,7 +53,6 @@ from .halves import complex_multiply
 from .linalg import einsum, linear, matmul, vecdot
 from .lookup import check_max_norm, embedding, getitem, project_rows
 from .losses import bce_with_logits, cross_entropy, mse
-from .neighbourhood import neighbourhood_kl
 from .normalise import (
     cosine_similarity,
     dropout,
@@ -84,6 +83,7 @@ from .shape import (
     take_along_axis,
     transpose,
 )
+from .tsne import neighbourhood_kl
 from .windows import pair
 
 if not TYPE_CHECKING:  # which is to go on finding names that are wrong

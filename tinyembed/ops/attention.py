@@ -1,4 +1,4 @@
-"""Scaled dot-product attention, all of it in one op: scores, mask, softmax and weighted sum."""
+"""Scaled dot-product attention as one op: scores, mask, softmax and weighted sum."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bags of ids: the rows of each bag reduced to one vector, forward and gradient, for bags of any lengths.
+"""The op of EmbeddingBag: the rows of each bag summed, averaged or maximised, for bags of any length.
 
 Bags of one length L make a rectangle (n, L, D), which NumPy reduces along its middle axis at full speed. So bags are
 grouped by length. N ids make bags of at most sqrt(2 N) different lengths (1 + 2 + … + k <= N), so few rounds do,

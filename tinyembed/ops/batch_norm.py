@@ -1,4 +1,4 @@
-"""Normalisation of each channel over a batch of pictures."""
+"""Batch normalisation of channels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses that compare vectors with each other: what belongs together is to be near, all else far.
+"""Contrastive losses: pairs that belong together are pulled near, the others pushed apart.
 
 Each is a few ops of this room, whose gradients make its own. x, y (B, D) are vectors of B pairs; targets say how alike
 the two of a pair are.

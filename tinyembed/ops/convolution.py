@@ -1,4 +1,4 @@
-"""Convolution as a matrix product: each window of a picture is a row of numbers, a patch, and so is each kernel.
+"""Convolution as a matrix product: patches of the picture (im2col) times kernels.
 
 It is a lookup once more. Which numbers a patch holds is known from its place, so patches are a strided view of the
 picture; to be multiplied they are copied, some of them at a time, into a block that fits the processor's cache.

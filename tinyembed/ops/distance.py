@@ -1,5 +1,5 @@
-"""Distances between all vectors of one list and all of another, some of them at a time: their differences, an array
-with an axis more, are never there as a whole."""
+"""Pairwise distances between two sets of vectors, in blocks: the differences, an array with one axis more, never exist
+as a whole."""
 
 from __future__ import annotations
 

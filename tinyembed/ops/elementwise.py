@@ -1,4 +1,4 @@
-"""Ops that work on each entry by itself. Two operands broadcast as in NumPy; the engine undoes it in the gradient."""
+"""Elementwise ops. Operands broadcast as in NumPy; the engine undoes it in the gradient."""
 
 from __future__ import annotations
 

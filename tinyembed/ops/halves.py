@@ -1,4 +1,4 @@
-"""Complex numbers as real ones in two halves: n of them are a vector of 2n numbers, real parts first.
+"""Complex numbers as real vectors: n of them are 2n numbers, the real parts first.
 
 The engine knows real numbers alone. A product is all it takes: a turn by an angle is the product with cos + i sin, and
 the real part of x . conj(y) is the dot product of the 2n numbers.

@@ -1,4 +1,4 @@
-"""Reading rows of a table: the op this project is about, and indexing in general.
+"""Embedding lookup, whose gradient is a few rows, and indexing in general.
 
 The gradient of a lookup touches the rows that were read and no others, so it is a RowGrad: ids and rows.
 """

@@ -1,4 +1,4 @@
-"""What training makes small. Each is one number by default: the mean over the examples."""
+"""Losses: cross entropy, binary cross entropy, mean squared error; the mean over the examples by default."""
 
 from __future__ import annotations
 

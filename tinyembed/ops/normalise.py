@@ -1,4 +1,4 @@
-"""Ops that set the scale of each vector: softmax, layer and RMS norm, unit length; and dropout, which keeps it."""
+"""Normalisation: softmax, layer norm, RMS norm, unit length; and dropout."""
 
 from __future__ import annotations
 

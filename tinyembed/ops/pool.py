@@ -1,4 +1,4 @@
-"""Pooling: each window of a picture becomes one number a channel, its largest or its mean."""
+"""Pooling: the maximum or mean of each window of a picture."""
 
 from __future__ import annotations
 

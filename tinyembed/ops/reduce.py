@@ -1,5 +1,5 @@
-"""Ops that take an axis (an int, a tuple, or None for all) down to one entry, and the running sum; and looks along an
-axis, where no gradient could come from: places, and whether something holds."""
+"""Reductions over an axis (an int, a tuple, or None for all), and the running sum; without a gradient argmax, argmin,
+argsort, any and all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turning pairs of entries by an angle that grows with the position: the op under rotary position embeddings."""
+"""Rotation of pairs of entries by an angle that grows with the position: rotary embeddings."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Losses over a sample of the vocabulary, so that a step's cost does not depend on V: negative sampling, by which
-Word2Vec and its kin train, for many words against the same rows at a time; and the sampled softmax."""
+"""Losses over a sample of the vocabulary, so that a step's cost does not depend on V: negative sampling, the loss of
+Word2Vec, for many words against the same rows at a time; and sampled softmax."""
 
 from __future__ import annotations
 

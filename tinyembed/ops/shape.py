@@ -1,4 +1,4 @@
-"""Ops that move entries about without changing them. The gradient moves back the same way."""
+"""Ops on shapes: reshape, transpose, concatenate, split, pad. The gradient moves back the same way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a kernel stands on a picture: what convolution and pooling share.
+"""Window arithmetic that convolution and pooling share: kernel, stride, padding, dilation.
 
 Shapes are PyTorch's, (N, C, H, W). In memory the channels stand last, (N, H, W, C), behind a transposed view: so the
 numbers that a window holds are a few long runs, and what is done to each channel alike is done to runs of C numbers.

@@ -1,4 +1,4 @@
-"""Floor 3: optimisers, schedules, and clipping before a step."""
+"""Floor 3: optimisers, learning rate schedules, gradient clipping."""
 
 from typing import TYPE_CHECKING
 

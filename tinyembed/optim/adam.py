@@ -1,4 +1,4 @@
-"""Adam: a step of about lr for every weight, whatever the scale of its gradient; and AdamW, which decays beside it."""
+"""Adam and AdamW: adaptive moments, with weight decay through the gradient or decoupled."""
 
 from __future__ import annotations
 

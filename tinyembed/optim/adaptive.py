@@ -1,4 +1,4 @@
-"""Adagrad and RMSprop: steps measured by the gradients that came before."""
+"""Adagrad and RMSprop: learning rates scaled by the squared gradients so far."""
 
 from __future__ import annotations
 

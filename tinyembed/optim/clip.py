@@ -1,4 +1,4 @@
-"""Gradients made smaller before a step. Row gradients are coalesced first: the norm of the sum, not a sum of norms."""
+"""Gradient clipping, by norm and by value. Row gradients are coalesced first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which parameters an optimiser or a clipping is for; and which of them decay."""
+"""Parameter groups: which parameters an optimiser or a clipping is for, and which of them decay."""
 
 from __future__ import annotations
 

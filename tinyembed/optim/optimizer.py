@@ -1,4 +1,4 @@
-"""What all optimisers share: one rule, applied to blocks, and three ways to treat the rows that have no gradient.
+"""The base of all optimisers: one update rule, applied in blocks, and three ways to treat rows without a gradient.
 
 An optimiser is a rule for a few numbers: weights, their gradients, their states, and how many steps were taken. It
 neither knows nor cares whether the block it gets is a slice of a dense array or the rows that a batch has looked up,

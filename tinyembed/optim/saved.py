@@ -1,4 +1,4 @@
-"""An optimiser as a tree of plain values and arrays, for a file, and back."""
+"""State of an optimiser as plain values and arrays, saved and restored."""
 
 from __future__ import annotations
 

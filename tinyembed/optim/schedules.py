@@ -1,4 +1,4 @@
-"""Learning rates over time: plain functions of the step, from 0 on, that give a factor on the learning rate.
+"""Learning rate schedules: functions of the step that give a factor on the learning rate.
 
     for step in range(steps):
         optimizer.scale = schedule(step)          or fit(…, schedule=schedule)

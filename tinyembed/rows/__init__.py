@@ -1,4 +1,4 @@
-"""Floor 2: rows that are updated lazily, caught up, kept on disk, reported on.
+"""Floor 2: lazily updated rows: catching up, memory-mapped tables, reports.
 
 `lazy` and `catch_up` are what optimisers need; mapped tables, the row report and what comes from files load on first
 use.

@@ -1,4 +1,4 @@
-"""A trainable table that is larger than memory: the rows, and what an optimiser knows of them, in mapped files.
+"""Trainable tables larger than memory: rows and optimiser states in memory-mapped files.
 
 The folder of a table holds safetensors files: `weight_…` (V, D), `known` (V,), for each array of the optimiser one
 (`m`, `v`, `last` …), and `table`, the rest as a tree. All but `table` are sparse: they have their full length from

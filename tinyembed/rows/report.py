@@ -1,4 +1,4 @@
-"""What training did to the rows of a table: which were never touched, how often the others were, how far they went."""
+"""Row report: which rows of a table training touched, how often, and how far they moved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LazyRows out of a file: taken if they fit their parameter, and refused with the reason if they could not be so."""
+"""LazyRows restored from a file: validated against the parameter, or refused with the reason."""
 
 from __future__ import annotations
 

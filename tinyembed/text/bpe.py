@@ -1,4 +1,4 @@
-"""Byte-level BPE, the tokeniser of GPT-2 and of most language models since: any text has ids, and they give it back.
+"""Byte-level BPE, the tokeniser of GPT-2 and most language models since: lossless, for any text.
 
 A text is cut into words (`patterns`), each word is UTF-8, each byte is a token, and neighbours are merged (`merges`).
 """

@@ -1,4 +1,4 @@
-"""The one entry that reads tokenisers: tokenizer.json, GPT-2's and CLIP's vocab.json + merges.txt, BERT's vocab.txt."""
+"""load_tokenizer: tokenizer.json, GPT-2's and CLIP's vocab.json + merges.txt, BERT's vocab.txt."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 from ..files import FormatError, Repeats, check_whole, found_in, open_file, read_file, read_json, short
 from .bpe import BYTE_CHARACTERS, ByteLevelBPE
 from .sentencepiece import SentencePieceBPE
-from .simple import CharacterTokenizer, WordTokenizer
 from .tokenizer import Tokenizer
 from .tokenizer_json import SPARE, checked_vocab, numbered, read_tokenizer_json
 from .vocabulary import FORMAT
 from .wordpiece import WordPiece
+from .words_and_characters import CharacterTokenizer, WordTokenizer
 
 KINDS: dict[str, type[Tokenizer]] = {
     "byte-level BPE": ByteLevelBPE, "SentencePiece's BPE": SentencePieceBPE, "WordPiece": WordPiece,

@@ -1,4 +1,4 @@
-"""Byte-pair encoding: learn which neighbours to merge, and merge them. (Gage 1994; Sennrich, Haddow and Birch 2016.)
+"""Byte-pair encoding: learning the merges, and applying them. (Gage 1994; Sennrich, Haddow and Birch 2016.)
 
 Both halves work on ids and know nothing of bytes or characters: what the first ids stand for is the caller's matter.
 """

@@ -1,4 +1,4 @@
-r"""How published tokenisers cut a text into words before they merge: their patterns, for Python's own `re`.
+r"""Pre-tokenisation patterns of published tokenisers, for Python's own `re`.
 
 The patterns are written with Unicode's categories, \p{L} letters and \p{N} numbers, which `re` lacks. But its \w is
 \p{L}, \p{N} and the underscore, exactly, and its \d is the decimal part of \p{N}; the rest of \p{N} (½, Ⅷ, ², …) is a

@@ -1,4 +1,4 @@
-"""From raw text to lists of words, as gensim's users know it, and corpora that are read in passes, not kept."""
+"""Preprocessing with gensim's names, and corpora that are read line by line, not kept in memory."""
 
 from __future__ import annotations
 

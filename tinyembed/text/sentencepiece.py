@@ -1,4 +1,4 @@
-"""BPE over characters with ▁ for a space, as SentencePiece trains it: the tokeniser of Llama 2, Mistral and Gemma.
+"""SentencePiece BPE, with ▁ for a space: the tokeniser of Llama 2, Mistral and Gemma.
 
 Unlike byte-level BPE it merges characters, and a character without a token falls back to the bytes of its UTF-8. No
 pattern cuts the text: in principle all of it is one word. But where no merge makes a token with a ▁ behind another

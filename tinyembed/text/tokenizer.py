@@ -1,4 +1,4 @@
-"""What all tokenisers have in common: special tokens, the frame of a sequence ([CLS] … [SEP]), ids and their tokens."""
+"""Base of all tokenisers: special tokens, the frame of a sequence ([CLS] … [SEP]), ids and tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hugging Face's tokenizer.json: which kind of tokeniser it describes, and with which arguments for the class.
+"""Hugging Face's tokenizer.json: validated, and turned into one of the tokenisers here.
 
 The file describes a chain: added tokens are cut out, a normaliser, a pre-tokeniser (cuts words), the model (merges or
 pieces), a post-processor ([CLS] … [SEP]), a decoder. Each of them has kinds, and each kind has options. FORMS says of

@@ -1,4 +1,4 @@
-"""Text as a list of tokens, and the vocabulary that numbers them."""
+"""Vocabulary: tokens, their ids and counts; and splitting a text into words and punctuation."""
 
 from __future__ import annotations
 

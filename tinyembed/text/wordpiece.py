@@ -1,4 +1,4 @@
-"""WordPiece, the tokeniser of BERT: words, cut into the longest pieces that the vocabulary has.
+"""WordPiece, the tokeniser of BERT: words split greedily into the longest pieces in the vocabulary.
 
 The rules for characters are those of the published BERTs as Hugging Face's `tokenizers` applies them. Its tables are of
 Unicode 8, those here of the Python that runs: a character that is younger may count as a mark here, not there.

@@ -1,4 +1,4 @@
-"""The training loop; and, loaded on first use, what it takes to stop and go on, and to train in several processes."""
+"""Training: the loop; and, loaded on first use, checkpoints and several processes."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from .history import History
 from .loop import evaluate, fit, train_step
-from .place import check_states
+from .resume import check_states
 
 if TYPE_CHECKING:
     from .checkpoint import load_checkpoint, save_checkpoint
     from .group import Group
-    from .parallel import launch
+    from .processes import launch
 
 __all__ = ["Group", "History", "check_states", "evaluate", "fit", "launch", "load_checkpoint", "save_checkpoint",
            "train_step"]
 
-_LATER = {"Group": "group", "launch": "parallel", "load_checkpoint": "checkpoint", "save_checkpoint": "checkpoint"}
+_LATER = {"Group": "group", "launch": "processes", "load_checkpoint": "checkpoint", "save_checkpoint": "checkpoint"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""One file from which a run goes on as if it had never stopped.
+"""Checkpoints: one file from which a run resumes exactly.
 
 Rows are saved as stored, with the steps that lazy ones are stored as of, and not as a reader would see them: computing
 those values would round, and a resumed run is to end with the same bytes.
@@ -20,7 +20,7 @@ from ..files import FormatError, read_tree, write_tree
 from ..optim import OPTIMIZER, Optimizer, optimizer_tree, restore_optimizer
 from ..rows import RowReport, RowTracker, saved_rows
 from .history import COUNT, History, Mean
-from .place import Epochs, check_states, restore, states
+from .resume import Epochs, check_states, restore, states
 
 KIND, LAYOUT = "tinyembed checkpoint", 2
 WORD, BIG = range(2**32), range(2**1300)

@@ -1,4 +1,4 @@
-"""A group of processes that train together: what they have to say to each other.
+"""Group: processes that train together, and how they add up their gradients.
 
 Each has a replica of the model and takes its part of every batch. After each backward they add up their gradients, in
 the order of the ranks. So all take the same steps, bit for bit, and the parameters are never exchanged. That is the
@@ -26,7 +26,7 @@ import numpy as np
 from ..core import Array, Parameter, RowGrad
 from ..optim import each
 from .loop import Alone, examples_in
-from .place import as_tuple, restore, states
+from .resume import as_tuple, restore, states
 
 SPIN, NAP = 1e-3, 50e-6  # seconds of looking again and again; of sleep between two looks after that
 # In a rank's line of the table: how often it has spoken, whether it has returned, whether it is to stop, and, in two

@@ -1,4 +1,4 @@
-"""What a run of `fit` has measured: losses over time, and the row report."""
+"""History: the losses of a run over time, and the row report."""
 
 from __future__ import annotations
 

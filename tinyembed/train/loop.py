@@ -1,4 +1,4 @@
-"""The one training loop: a true loss, clipping, bad steps named before they do harm, a Ctrl-C that breaks no step.
+"""The training loop: train_step, evaluate, fit; clipping, non-finite losses reported, safe interruption by Ctrl-C.
 
 `train_step` is what training is: `gradients`, then the optimiser's step. `fit` says when, how long, and what is kept.
 """
@@ -16,8 +16,8 @@ from typing import Any
 from ..core import RowGrad, Tensor, no_grad, norm
 from ..optim import Optimizer, clip_grad_norm
 from .history import History, Mean
-from .place import Epochs, as_tuple, common, generators_in
 from .progress import Progress, interrupts
+from .resume import Epochs, as_tuple, common, generators_in
 
 Loss = Callable[..., Tensor]
 

@@ -1,4 +1,4 @@
-"""What a person at the terminal sees of a run, and how Ctrl-C ends it between two steps."""
+"""Progress bar, and Ctrl-C between two steps."""
 
 from __future__ import annotations
 

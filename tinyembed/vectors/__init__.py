@@ -1,9 +1,10 @@
-"""Floor 3: what to do with a table of vectors once it is trained."""
+"""Floor 3: search, evaluation and pictures of trained vectors."""
 
 from .correlation import Correlation, pearson, spearman
 from .evaluation import Compared, agreement, evaluate_classifier, evaluate_clusters, kmeans
 from .index import SearchIndex
 from .keyed import KeyedVectors
+from .keyed_table import listed, refuse_unless_declared
 from .links import FrequentLinks, LinkRanks, evaluate_links, link_ranks, rank_scores
 from .nodes import NodeVectors, edge_vectors, node_key
 from .picture import draw
@@ -13,9 +14,8 @@ from .recommendations import ItemCosine, ItemMean, Popularity, as_pairs, evaluat
 from .retrieval import evaluate_retrieval, fuse_ranks, retrieval_scores
 from .search import nearest, row_norms
 from .semantic import semantic_search
-from .spelling import UnknownKey
-from .table import listed, refuse_unless_declared
 from .tsne import neighbourhoods, tsne
+from .unknown_key import UnknownKey
 
 __all__ = ["Compared", "Correlation", "FrequentLinks", "ItemCosine", "ItemMean", "KeyedVectors", "LinkRanks",
            "NodeVectors", "Popularity", "SearchIndex", "UnknownKey", "agreement", "as_pairs", "draw", "edge_vectors",

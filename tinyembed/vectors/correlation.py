@@ -1,4 +1,4 @@
-"""How far two judgements of the same things agree: correlation of values and of ranks."""
+"""Pearson's and Spearman's correlation, with p-values."""
 
 from __future__ import annotations
 

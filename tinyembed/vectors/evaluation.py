@@ -1,4 +1,4 @@
-"""What frozen vectors are worth: classes found again in them, and read off them, beside a random table."""
+"""Clustering and classification on frozen vectors, compared with a random table."""
 
 from __future__ import annotations
 

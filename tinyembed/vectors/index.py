@@ -1,4 +1,4 @@
-"""A table of vectors made small, to be searched: one byte a number, or one bit, and the best looked at once more."""
+"""SearchIndex: quantised vectors (int8 or binary) with rescoring of the best candidates."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 
 from ..core import Array, blocks
 from ..files import FormatError, found_in, read_tree, write_tree
+from .keyed_table import refuse_unless_declared
 from .search import CHUNK, QUERIES, SCORES, Found, collect, exact_scores, finite_norms, nearest, row_norms
 from .semantic import as_dicts, as_queries, as_table, check_top_k
-from .table import refuse_unless_declared
 
 KIND, LAYOUT = "tinyembed search index", 1
 PRECISIONS = ("float32", "int8", "binary")

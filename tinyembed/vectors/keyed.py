@@ -1,4 +1,4 @@
-"""Vectors by key, with gensim 4's names, defaults and results: what is left of a model of words once it is trained."""
+"""KeyedVectors: vectors by key, with gensim 4's names, defaults and results."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 from ..core import Array, warn
 from ..files import short
+from .keyed_table import Key, KeyedTable, listed
 from .questions import evaluate_word_analogies, evaluate_word_pairs
 from .search import chunks, exact_scores, nearest, slack
-from .table import Key, VectorTable, listed
 
 
-class KeyedVectors(VectorTable):
+class KeyedVectors(KeyedTable):
     """A table of vectors, one for each key, and what can be asked of it.
 
         vectors (V, D)   index_to_key: list of V keys, strings or integers   key_to_index: dict   vector_size: D

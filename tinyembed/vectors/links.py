@@ -1,4 +1,4 @@
-"""What models of triples (head, relation, tail) are worth: at which rank they have the entity that a triple lacks.
+"""Link prediction of knowledge graph models: ranks, raw and filtered; MRR and hits@k.
 
 Here, among the evaluations, and not beside the models: it asks for arrays of scores, whoever makes them, and what is
 most frequent is asked in the same way.

@@ -1,4 +1,4 @@
-"""Vectors of a graph's nodes, and of its edges."""
+"""Vectors of nodes and edges of a graph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A picture of a table: points in the plane with their words, as many as there is room for."""
+"""Scatter plot of vectors in two dimensions, with as many labels as fit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A table of vectors in two dimensions, to be looked at."""
+"""PCA: principal components of a table of vectors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions that word vectors are asked: is a to b as c to d, and how alike are two words to people."""
+"""Word analogies and word similarity: evaluation of word vectors against people's judgements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What recommenders are worth: whether what a user turned out to want is among what they name first; and baselines."""
+"""Evaluation of recommenders (recall, NDCG, coverage), and baselines."""
 
 from __future__ import annotations
 

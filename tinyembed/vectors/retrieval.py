@@ -1,4 +1,4 @@
-"""Is what a search finds what was asked for: recall, reciprocal rank and gain, of vectors or of any ranking."""
+"""Evaluation of retrieval: recall, MRR and NDCG, of vectors or of any ranking; rank fusion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exact search: the rows of a table that score highest with some vectors. Chunk by chunk; the table is never copied.
+"""Exact nearest neighbour search, chunk by chunk; the table is never copied.
 
     cos_sim     q·x / (|q| |x|), 0 where one of them is zero
     dot         q·x

@@ -1,4 +1,4 @@
-"""The vectors of a corpus that answer a query, in sentence-transformers' shape; several vectors of one text vote."""
+"""semantic_search, in sentence-transformers' form; several vectors of one text vote."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""t-SNE: a map in which near vectors stay near. Here it is an `Embedding(N, 2)`, trained like any other table."""
+"""t-SNE: a two-dimensional map that keeps near vectors near. It is an `Embedding(N, 2)`, trained like any table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights that others have trained, one family a file: their names, their settings, their numbers."""
+"""Published weights, one architecture a file: names of tensors, configuration, conversion."""
 
 from .bert import load_bert, save_bert
 from .clip import load_clip

@@ -1,4 +1,4 @@
-"""BERT from safetensors, and into them: under the names of Hugging Face's BertModel and BertForMaskedLM."""
+"""BERT weights in safetensors, read and written: names of Hugging Face's BertModel and BertForMaskedLM."""
 
 from __future__ import annotations
 

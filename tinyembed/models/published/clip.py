@@ -1,4 +1,4 @@
-"""CLIP from safetensors, under the names of Hugging Face's CLIPModel: both towers, their tokeniser, the temperature."""
+"""CLIP weights in safetensors: names of Hugging Face's CLIPModel, with tokeniser and temperature."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""EfficientNet from safetensors: under the names of Hugging Face's EfficientNetModel and …ForImageClassification."""
+"""EfficientNet weights in safetensors: names of Hugging Face's EfficientNetModel and …ForImageClassification."""
 
 from __future__ import annotations
 

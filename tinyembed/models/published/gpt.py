@@ -1,4 +1,4 @@
-"""GPT-2 from safetensors, and into them: under the names of Hugging Face's GPT2LMHeadModel, which nanoGPT has too."""
+"""GPT-2 weights in safetensors, read and written: names of Hugging Face's GPT2LMHeadModel, and nanoGPT's."""
 
 from __future__ import annotations
 

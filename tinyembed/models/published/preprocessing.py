@@ -1,4 +1,4 @@
-"""What a published model wants done to a picture first: another size, a crop, another range of numbers.
+"""Preprocessing of pictures for published models: resize, crop, rescale, normalise.
 
 The settings are those of Hugging Face's preprocessor_config.json. Sizes are changed as Pillow changes them, to the
 byte: each new pixel is a weighted mean of those that it covers, along rows and then along columns, in integers with

@@ -1,4 +1,4 @@
-"""ResNet from safetensors: under the names of Hugging Face's ResNetModel and ResNetForImageClassification."""
+"""ResNet weights in safetensors: names of Hugging Face's ResNetModel and ResNetForImageClassification."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sentence encoders in the folders of sentence-transformers: read, and written.
+"""Sentence encoders in the folder format of sentence-transformers: read, and written.
 
 modules.json lists modules, each with a class and a folder for its settings and weights. What can be read: a Transformer
 of the BERT kind and its Pooling, or a StaticEmbedding; then layers of Dense; then Normalize.

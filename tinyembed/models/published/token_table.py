@@ -1,4 +1,4 @@
-"""The input embedding of a published model: found in its files, held against its configuration, read by rows.
+"""The input embedding of a published model: found in its files, checked against its configuration, read by rows.
 
 Names and keys are those of Hugging Face Transformers' models; https://github.com/ggml-org/llama.cpp (gguf-py,
 tensor_mapping.py) lists what each architecture calls its token table.

@@ -1,4 +1,4 @@
-"""VGG from a safetensors file under torchvision's names: no configuration, the tensors have the sizes."""
+"""VGG weights in safetensors under torchvision's names; the sizes are read off the tensors."""
 
 from __future__ import annotations
 

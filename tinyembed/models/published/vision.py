@@ -1,4 +1,4 @@
-"""What reading a model of pictures takes, whatever the family: its weights, its classes, what it wants done first."""
+"""Shared by the published vision models: weights, class labels, preprocessing."""
 
 from __future__ import annotations
 

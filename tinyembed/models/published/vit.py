@@ -1,4 +1,4 @@
-"""ViT from safetensors: under the names of Hugging Face's ViTModel and ViTForImageClassification."""
+"""ViT weights in safetensors: names of Hugging Face's ViTModel and ViTForImageClassification."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What reading the weights of others takes, whatever the family: their names, their settings, their numbers.
+"""Shared by all published models: configuration, names of tensors, conversion of dtypes.
 
 Each of our parameters is told which tensors of the file it is made of. Names are those of Hugging Face Transformers.
 And writing: a folder of files that belong together.

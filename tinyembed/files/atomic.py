@@ -1,5 +1,5 @@
-"""The one way files are written: a reader finds the whole old file or the whole new one, never a torn one; and of files
-that belong together all of the old ones or all of the new ones.
+"""Atomic writing: a reader finds the whole old file or the whole new one, never a part; of files that belong together
+all of the old ones or all of the new ones.
 
 Each save has a temporary file of its own, `.NAME.<16 hex digits>.tmp`, and first clears those that killed saves of
 the same NAME left behind. One fixed name would be simpler, but two saves at once would then write into one file.
@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import BinaryIO
 
 from .errors import FormatError, Path
-from .source import UNFINISHED, open_regular
+from .gzipped import UNFINISHED, open_regular
 
 Data = bytes | Callable[[BinaryIO], object]
 MOST = 1 << 20  # bytes of a list of files

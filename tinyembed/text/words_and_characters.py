@@ -1,4 +1,4 @@
-"""The two simplest tokenisers: a token for each character, or for each word, that a Vocabulary numbers."""
+"""The two simplest tokenisers: one token for each word, or for each character."""
 
 from __future__ import annotations
 

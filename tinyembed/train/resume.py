@@ -1,4 +1,4 @@
-"""Where a run is: its place in the data, and what its random generators will draw next."""
+"""What exact resume needs: the position in the data, and the state of every random generator."""
 
 from __future__ import annotations
 

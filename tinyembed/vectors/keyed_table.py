@@ -1,4 +1,4 @@
-"""A table of vectors with a key for each row: looking up, adding, and its files."""
+"""KeyedTable: vectors with a key for each row: lookup, adding, files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from ..core import Array
 from ..files import found_in, read_tree, read_word2vec, short, strings_of, write_tree, write_word2vec
 from .search import row_norms
-from .spelling import UnknownKey
+from .unknown_key import UnknownKey
 
 Key = str | int
 KIND, LAYOUT = "tinyembed keyed vectors", 1
@@ -21,10 +21,10 @@ TREE = {"text": np.ndarray, "lengths": np.ndarray, "integers": np.ndarray, "vect
         "attributes": {str: np.ndarray}}
 DIGITS = 400  # of a key that is an integer
 INTEGER = re.compile(f"0|-?[1-9][0-9]{{0,{DIGITS - 1}}}")
-T = TypeVar("T", bound="VectorTable")
+T = TypeVar("T", bound="KeyedTable")
 
 
-class VectorTable:
+class KeyedTable:
     """Vectors (V, D) by key: the half of KeyedVectors that does not compare them; see there."""
 
     index_to_key: list[Key]
@@ -151,7 +151,7 @@ class VectorTable:
 
         Raises ValueError for a key twice, another width, NaN or infinity, and replacing in a table that is read-only.
 
-        >>> wv = VectorTable(keys=["a", "b"], vectors=np.eye(2))
+        >>> wv = KeyedTable(keys=["a", "b"], vectors=np.eye(2))
         >>> wv.add_vectors(["b", "c"], [[5, 5], [6, 6]])
         >>> wv["c"], wv["b"]
         (array([6., 6.]), array([0., 1.]))

@@ -1,4 +1,4 @@
-"""The same program in several processes, which share the cores.
+"""launch: run the same function in several processes that share the cores.
 
 NumPy's elementwise work uses one core, and threads are held back by Python's lock; processes are not. What the
 processes have to say to each other is group.py's.

@@ -1,4 +1,4 @@
-"""The error for a key that is not there, with the spellings nearest to it."""
+"""UnknownKey: the error for a missing key, with the nearest spellings."""
 
 from __future__ import annotations
 

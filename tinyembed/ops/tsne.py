@@ -1,4 +1,4 @@
-"""The loss of t-SNE: how far the neighbourhoods of points in the plane are from those that they should have."""
+"""The loss of t-SNE: the Kullback-Leibler divergence between neighbourhoods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often to look at a word, from how often it is there: subsampling of frequent words, and words drawn as noise."""
+"""Word frequencies in training: subsampling of frequent words, and the noise distribution of negative sampling."""
 
 from __future__ import annotations
 

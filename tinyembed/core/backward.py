@@ -1,4 +1,4 @@
-"""Nodes, and the walk backward over them.
+"""The backward pass: the nodes of the graph, and one visit to each, from the last made to the first.
 
 `backward` visits the nodes from the last made to the first, so that a node is reached only when all that used it have
 sent their gradients. Birth numbers give that order, without recursion and without sorting the graph.
@@ -36,7 +36,7 @@ class Node:
         self.shape, self.dtype, self.birth = y.shape, y.dtype, tick()
 
 
-def walk(root: Any, g: Any) -> None:
+def backward_pass(root: Any, g: Any) -> None:
     """From the last node to the first: call each vjp once, send its entries to the parents, free the node.
 
     Leaves are collected on the side and get their `.grad` at the end, so that an error on the way changes none.

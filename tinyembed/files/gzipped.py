@@ -1,4 +1,4 @@
-"""The bytes of a file in blocks, plain or gzip'd; its first bytes decide which, whatever its name is."""
+"""Buffered reading of plain and gzip files; the first bytes decide which, not the name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where randomness comes from: one process-wide seed sequence, and independent streams spawned from it.
+"""Random generators: one process-wide seed sequence, and independent streams spawned from it.
 
 NumPy's own global state is never touched. Whatever takes `rng=` and is given none calls `fresh_rng()`.
 """

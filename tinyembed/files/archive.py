@@ -1,4 +1,4 @@
-"""Nested dicts and lists with arrays at their leaves, as one safetensors file: no pickle, and nothing runs on reading.
+"""Archives: nested dicts and lists with arrays at their leaves in one safetensors file. No pickle, no code is run.
 
 The arrays are the file's tensors, named by where they stand in the tree; the rest is JSON in its metadata:
 

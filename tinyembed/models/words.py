@@ -1,4 +1,4 @@
-"""What Word2Vec and its relatives share: settings as attributes, a vocabulary, vectors by word, one file for it all."""
+"""Base of the word models (Word2Vec and its relatives): settings, vocabulary, vectors by word, save and load."""
 
 from __future__ import annotations
 
