@@ -14,8 +14,9 @@ import tinyembed as te
 from tinyembed import nn
 
 ROOT = Path(__file__).parent.parent
-PAGES = {name: (ROOT / name).read_text("utf-8") for name in ("README.md", "examples/README.md", "benchmarks/README.md")}
-FIRST, EXAMPLES, BENCHMARKS = PAGES.values()
+PAGES = {name: (ROOT / name).read_text("utf-8") for name in ("README.md", "examples/README.md", "benchmarks/README.md",
+                                                                    "examples/README.zh.md")}
+FIRST, EXAMPLES, BENCHMARKS, CHINESE = PAGES.values()
 LINES = FIRST.splitlines()
 ROWS = re.findall(r"^\| (\d+) \| (.+?) \| `(.+)` \|$", EXAMPLES, re.MULTILINE)
 
@@ -46,6 +47,18 @@ def test_its_first_two_commands_train_and_test():
     assert train.startswith("python3 -m venv .venv && ") and train.endswith("/bin/python examples/next_token.py")
     assert test.startswith("python3 -m venv .venv && ") and test.endswith("/bin/python -m pytest")
     assert test == next(line.strip() for line in LINES if line.endswith("python -m pytest"))  # .ci/run takes that one
+
+
+def test_the_page_in_chinese_says_the_same():
+    def parts(page, folder):
+        blocks = re.findall(r"(?:^ {4}.*\n)+", page, re.MULTILINE)
+        links = {(folder / path).resolve() for path in re.findall(r"\]\(([^):#]+)\)", page)}
+        return {"headings": page.count("\n## "), "items": page.count("\n- "), "rows": page.count("\n| "),
+                "steps": re.findall(r"^\d\.", page, re.MULTILINE), "blocks": [block.count("\n") for block in blocks],
+                "commands": [block for block in blocks if ">>>" not in block],
+                "links": links - {ROOT / "README.md", ROOT / "examples/README.zh.md"}}
+
+    assert parts(CHINESE, ROOT / "examples") == parts(FIRST, ROOT)
 
 
 def test_what_to_add_to_is_there():
