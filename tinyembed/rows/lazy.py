@@ -77,21 +77,24 @@ class LazyRows(Record):
     def _kept(self, ids: Array) -> Array:
         """Where in `_caught_up` the rows of these sorted ids are; those that were not there are caught up."""
         known, at, z = self._caught_up
+        if not z:
+            self._caught_up = ids, np.arange(len(ids)), self.rows(ids)
+            return self._caught_up[1]
         place = known.searchsorted(ids)
         new = np.append(known, -1)[place] != ids
-        if z and not new.any():
+        if not new.any():
             return at[place]
         n, m = len(known), int(new.sum())
-        if z and (n + m) * self.p.shape[1] > KEPT:  # many reads and no step
+        if (n + m) * self.p.shape[1] > KEPT:  # many reads and no step
             self._caught_up = NOTHING
             return self._kept(ids)
         fresh = self.rows(ids[new])
-        if z and n + m > len(z[0]):  # twice the room, so that many small reads cost no more than one
+        if n + m > len(z[0]):  # twice the room, so that many small reads cost no more than one
             z = [np.concatenate([a, np.empty((n + m, *a.shape[1:]), a.dtype)]) for a in z]
         for a, rows in zip(z, fresh):
             a[n:n + m] = rows
         known, at = np.insert(known, place[new], ids[new]), np.insert(at, place[new], np.arange(n, n + m))
-        self._caught_up = known, at, z or fresh
+        self._caught_up = known, at, z
         return at[known.searchsorted(ids)]
 
     def rows(self, ids: Array) -> list[Array]:
@@ -193,8 +196,13 @@ class LazyRows(Record):
         if self.row_steps is not None:
             self.row_steps[ids] += 1
             t = self.row_steps[ids, None]
-        at = None if self.law is None else self._kept(ids)
-        w, *states = self.rows(ids) if at is None else (a.take(at, 0) for a in self._caught_up[2])
+        known, _, z = self._caught_up
+        if self.law is None:
+            z = self.rows(ids)
+        elif not (z and len(z[0]) == len(ids) and np.array_equal(known, ids)):  # else just these were read, once
+            at = self._kept(ids)
+            z = [a.take(at, 0) for a in self._caught_up[2]]
+        self._caught_up, (w, *states) = NOTHING, z
         if self.p.project is not None:
             w = self.p.project(w)
         rule(o, t, w, rows, *states)
