@@ -603,6 +603,7 @@ READ_OFTEN = {  # of a table, in one forward; and how many rows they are of
     "one by one": (lambda table, ids: sum(table.weight[ids[i:i + 2]].sum() for i in range(20)), 7),
     "in turn": (lambda table, ids: table(ids[::-1]).sum() + te.ops.embedding_bag(table.weight, ids, [0, 9]).sum()
                 + table(ids[3:4]).sum() * table([]).sum(), 7),
+    "later rows first": (lambda table, ids: sum((table(ids[i]) ** (i[0] + 1)).sum() for i in ([5, 6], [4], [2, 3])), 5),
 }
 
 

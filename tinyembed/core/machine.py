@@ -18,7 +18,7 @@ BLOCK = 65_536  # numbers: few enough to stay in a core's cache from one pass ov
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")  # one of them at 1 asks for no second thread
 TWO = CORES > 1 and "1" not in map(os.environ.get, THREADS)
-LARGE = 4 << 20  # bytes: below, a second thread costs more than it saves
+LARGE = 8 << 20  # bytes: below, a second thread costs more than it saves
 
 NAME = "tinyembed's second half"  # of the thread
 _pool: Any = None
@@ -102,7 +102,7 @@ def take_rows(table: Any, ids: Any) -> Any:
     def part(start: int, stop: int) -> None:  # "clip": with it, NumPy writes into `out` at once
         np.take(table, flat[start:stop], axis=0, out=out[start:stop], mode="clip")
 
-    in_halves(part, ids.size, rows.nbytes if table.flags.c_contiguous else 0)
+    in_halves(part, ids.size, 2 * rows.nbytes if table.flags.c_contiguous else 0)  # read, and written
     return rows
 
 

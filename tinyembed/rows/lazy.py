@@ -196,12 +196,12 @@ class LazyRows(Record):
         if self.row_steps is not None:
             self.row_steps[ids] += 1
             t = self.row_steps[ids, None]
-        known, _, z = self._caught_up
+        known, at, z = self._caught_up
         if self.law is None:
             z = self.rows(ids)
-        elif not (z and len(z[0]) == len(ids) and np.array_equal(known, ids)):  # else just these were read, once
+        elif not (z and len(z[0]) == len(ids) and np.array_equal(known, ids) and (at[1:] > at[:-1]).all()):
             at = self._kept(ids)
-            z = [a.take(at, 0) for a in self._caught_up[2]]
+            z = [a.take(at, 0) for a in self._caught_up[2]]  # else just these were read, in this order
         self._caught_up, (w, *states) = NOTHING, z
         if self.p.project is not None:
             w = self.p.project(w)
