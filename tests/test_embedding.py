@@ -5,6 +5,8 @@ import copy
 import math
 import os
 import signal
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -284,6 +286,14 @@ def test_halves_of_halves_errors_and_forked_processes_find_a_thread(monkeypatch)
             signal.alarm(20)  # rather than waiting for a thread that is not there
             os._exit(quarters() != list(range(8)))
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_what_is_done_while_python_ends_is_done_in_one_thread():
+    code = ("import atexit, sys; from tinyembed.core import machine; machine.TWO = True\n"
+            "run = lambda: machine.in_halves(lambda *part: sys.stdout.write(f'{part}\\n'), 8, machine.LARGE)\n"
+            "run(); atexit.register(run)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout.splitlines()[2:], done.stderr) == (["(0, 8)"], "")
 
 
 def test_the_gradient_passes_a_shortened_row_unchanged():

@@ -58,11 +58,10 @@ def in_halves(work: Callable[[int, int], object], n: int, nbytes: int) -> None:
         work(0, n)
         return
     alike = np.errstate(**np.geterr())(work)  # the other thread does not know what np.errstate says here
-    pool = _second_thread()
-    if pool is None:
+    half = _in_second_thread(lambda: alike(n // 2, n))
+    if half is None:
         work(0, n)
         return
-    half = pool.submit(alike, n // 2, n)
     try:
         work(0, n // 2)
     finally:
@@ -71,9 +70,9 @@ def in_halves(work: Callable[[int, int], object], n: int, nbytes: int) -> None:
         raise error
 
 
-def _second_thread() -> Any:
-    """The thread that takes second halves, kept from one to the next: to start one costs as much as to copy a megabyte.
-    None where there is none to be had, and for second halves that would fall into halves themselves."""
+def _in_second_thread(work: Callable[[], object]) -> Any:
+    """Hand work to the second thread, which is kept, as starting one takes time. The work's Future; None where there is
+    no second thread: the system has none to give, Python is about to end, or this is the second thread itself."""
     global _pool
     if threading.current_thread().name.startswith(NAME):
         return None
@@ -84,10 +83,13 @@ def _second_thread() -> Any:
             pool = ThreadPoolExecutor(1, NAME)
             try:
                 pool.submit(int).result()  # its thread runs before work is given to it
-            except RuntimeError:  # no thread, or Python is about to end
+            except RuntimeError:
                 return None
             _pool = pool
-    return _pool
+    try:
+        return _pool.submit(work)
+    except RuntimeError:  # Python is about to end, and has ended the thread
+        return None
 
 
 def take_rows(table: Any, ids: Any) -> Any:

@@ -283,9 +283,9 @@ class Tensor:
     __hash__ = object.__hash__
 
 
-def wrap(y: Any, node: Node | None = None, new: Callable[[Any], Tensor] = object.__new__) -> Tensor:
+def wrap(y: Any, node: Node | None = None) -> Tensor:
     """A Tensor around an array that is nobody else's, without a copy; and the node that made it, if it has one."""
-    out = new(Tensor)
+    out = Tensor.__new__(Tensor)
     out._data = y if type(y) is np.ndarray else np.asarray(y)
     out._node = node
     out._live = node is not None
